@@ -1,0 +1,121 @@
+package events
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The attribute values that are the same for many events.
+const (
+	SpecVersion   = "1.0"
+	TypePrefix    = "dev.parley."
+	TypeRawRecord = "dev.parley.raw.record"
+	SchemaPrefix  = "urn:parley:schema:"
+)
+
+// MaxInlineData is the largest data that travels in a message; larger data lies in the object
+// store and DataRef names it.
+const MaxInlineData = 1 << 20
+
+// Event is one CloudEvents 1.0 event. It holds the attributes and extensions of Parley's contract
+// as fields, and whatever else came along in Extensions, so that the hot path never
+// builds the SDK's event; CloudEvent and FromCloudEvent convert.
+type Event struct {
+	ID              string
+	Source          string // /<vendor>/<source>
+	Type            string // dev.parley.<kind>.created | .updated | .deleted, or TypeRawRecord
+	Subject         string // the vendor's own id
+	Time            time.Time
+	DataSchema      string
+	DataContentType string
+	// DataRef is nats-object://<bucket>/<sha256> when the data is not inline (claim check).
+	DataRef      string
+	Revision     uint64 // 0: none (RAW)
+	Digest       string
+	Vendor       string
+	Stream       string
+	PartitionKey string
+	TraceParent  string
+	// Extensions holds the attributes that Parley does not know, by their lower-case names.
+	Extensions map[string]string
+	Data       []byte
+}
+
+// NewEvent gives the event of an entity at a revision. The content is what EncodeContent made
+// (after enrichment), the digest that of the content before it.
+func NewEvent(e Entity, r *Record, revision uint64, digest string, content []byte) Event {
+	base, kind := e.Common(), e.Kind()
+	change := ".updated"
+	if revision == 1 {
+		change = ".created"
+	}
+	at := e.OccurredAt()
+	if at.IsZero() {
+		at = r.RequestedAt
+	}
+	key := e.Conversation()
+	if key == "" {
+		key = base.ID
+	}
+	return Event{
+		ID:              EntityPath(kind, base.Vendor, base.Source, base.VendorID) + "." + strconv.FormatUint(revision, 10),
+		Source:          "/" + base.Vendor + "/" + base.Source,
+		Type:            TypePrefix + string(kind) + change,
+		Subject:         base.VendorID,
+		Time:            at.UTC(),
+		DataSchema:      SchemaPrefix + string(kind) + ":v1",
+		DataContentType: ContentJSON,
+		Revision:        revision,
+		Digest:          digest,
+		Vendor:          base.Vendor,
+		Stream:          r.Stream,
+		PartitionKey:    key,
+		TraceParent:     r.Traceparent,
+		Data:            content,
+	}
+}
+
+// NewRawEvent gives the RAW event of a record under an id that is unique within its source.
+func NewRawEvent(r *Record, id string) (Event, error) {
+	data, err := EncodeRecord(r)
+	if err != nil {
+		return Event{}, err
+	}
+	return Event{
+		ID: id, Source: "/" + r.Vendor + "/" + r.Source, Type: TypeRawRecord, Subject: r.Key,
+		Time: r.RequestedAt.UTC(), DataContentType: ContentMsgpack,
+		Vendor: r.Vendor, Stream: r.Stream, TraceParent: r.Traceparent, Data: data,
+	}, nil
+}
+
+// Kind reads the kind off the type; "" for what is no canonical event.
+func (e *Event) Kind() Kind {
+	t, ok := cutPrefix(e.Type, TypePrefix)
+	if !ok {
+		return ""
+	}
+	for i := len(t) - 1; i >= 0; i-- {
+		if t[i] == '.' {
+			return Kind(t[:i])
+		}
+	}
+	return ""
+}
+
+func cutPrefix(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || s[:len(prefix)] != prefix {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
+
+// Valid reports what CloudEvents demands of an event and this one lacks.
+func (e *Event) Valid() error {
+	for name, v := range map[string]string{"id": e.ID, "source": e.Source, "type": e.Type} {
+		if v == "" {
+			return Permanent(fmt.Errorf("cloudevents attribute %s: is empty or missing, want a value", name))
+		}
+	}
+	return nil
+}

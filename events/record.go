@@ -1,0 +1,121 @@
+package events
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// MaxRecordBytes is the largest record that is kept whole; of a larger one the dead letter
+// holds the first OversizeKeptBytes, its size and its digest.
+const (
+	MaxRecordBytes    = 32 << 20
+	OversizeKeptBytes = 64 << 10
+)
+
+// Content types of a record's parts.
+const (
+	ContentXML     = "application/xml"
+	ContentJSON    = "application/json"
+	ContentCSV     = "text/csv" // the header row and one data row
+	ContentMsgpack = "application/msgpack"
+)
+
+// Record is one vendor record, verbatim: the data of a RAW event. A room fills what it alone
+// knows (Key, Parts, Params, RequestedAt); the worker stamps the rest.
+type Record struct {
+	Vendor string `msgpack:"vendor"`
+	Source string `msgpack:"source"`
+	Stream string `msgpack:"stream"`
+	// Key is the vendor_id of the entity that the record describes; "" when
+	// the record has none (it is then malformed, and the normaliser says so).
+	Key string `msgpack:"key"`
+	// Parts are the vendor's documents that make up the record, in a fixed
+	// order per stream; most streams have one.
+	Parts []Part `msgpack:"parts"`
+	// Params is what a normaliser needs beside the bytes: the report's name, its
+	// bucket, the separator. No secret ever enters it.
+	Params map[string]string `msgpack:"params,omitempty"`
+	// Timezone is the IANA zone of times without an offset.
+	Timezone string `msgpack:"timezone,omitempty"`
+	// WindowFrom and WindowTo are the window that was read, half-open, UTC.
+	WindowFrom time.Time `msgpack:"window_from"`
+	WindowTo   time.Time `msgpack:"window_to"`
+	// RequestedAt is when the request that gave this record was sent: the
+	// fence of vendors without a time of change.
+	RequestedAt time.Time `msgpack:"requested_at"`
+	// Traceparent is the W3C trace context of the poll.
+	Traceparent string `msgpack:"traceparent,omitempty"`
+}
+
+// Part is one of a record's documents.
+type Part struct {
+	// Name tells parts apart where there are several: detail, messages, tags.
+	Name        string `msgpack:"name,omitempty"`
+	ContentType string `msgpack:"content_type"`
+	// URL is the request's without its credentials.
+	URL  string `msgpack:"url,omitempty"`
+	Body Body   `msgpack:"body"`
+}
+
+// Body is a part's bytes, or the first of them when the whole exceeds MaxRecordBytes.
+type Body struct {
+	Bytes []byte `msgpack:"bytes"`
+	// Size is the whole's length when Bytes is only its start, else 0.
+	Size int64 `msgpack:"size,omitempty"`
+	// SHA256 is the whole's digest in hex when Bytes is only its start.
+	SHA256 string `msgpack:"sha256,omitempty"`
+}
+
+// Oversize tells whether a part's whole was too large to keep.
+func (r *Record) Oversize() (Body, bool) {
+	for _, p := range r.Parts {
+		if p.Body.Size > 0 {
+			return p.Body, true
+		}
+	}
+	return Body{}, false
+}
+
+// Part gives the bytes of the named part; nil where there is none.
+func (r *Record) Part(name string) []byte {
+	for i := range r.Parts {
+		if r.Parts[i].Name == name {
+			return r.Parts[i].Body.Bytes
+		}
+	}
+	return nil
+}
+
+// Fingerprint is a digest of the record's key and bytes, not of when they were fetched: windows
+// that hold the same records have the same fingerprints.
+func (r *Record) Fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s", len(r.Key), r.Key)
+	for _, p := range r.Parts {
+		fmt.Fprintf(h, "|%s:%d:", p.Name, len(p.Body.Bytes))
+		h.Write(p.Body.Bytes)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// EncodeRecord gives the data of a RAW event.
+func EncodeRecord(r *Record) ([]byte, error) {
+	b, err := msgpack.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode record %s of %s/%s: %w", r.Key, r.Source, r.Stream, err)
+	}
+	return b, nil
+}
+
+// DecodeRecord reads the data of a RAW event. The error is Permanent.
+func DecodeRecord(b []byte) (*Record, error) {
+	var r Record
+	if err := msgpack.Unmarshal(b, &r); err != nil {
+		return nil, Permanent(fmt.Errorf("decode raw record: %w", err))
+	}
+	return &r, nil
+}
