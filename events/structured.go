@@ -104,4 +104,3 @@ func attributeText(raw json.RawMessage) (string, error) {
 
 // Line is AppendStructured and a line feed: one record of NDJSON.
 func (e *Event) Line() []byte { return append(e.AppendStructured(nil), '\n') }
-

@@ -1,0 +1,291 @@
+package pollers
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+)
+
+// Client makes a room's requests. Each takes a permit of the account's budget first, is bounded in
+// time by phase, follows no redirect, and shows no secret in any error. It is safe for concurrent use.
+type Client struct {
+	http     *http.Client
+	permit   func(ctx context.Context) error
+	secrets  Redactor
+	maxBytes int64
+	stall    time.Duration
+	now      func() time.Time
+}
+
+// ClientOptions has working zero values.
+type ClientOptions struct {
+	// Permit waits for the account's budget; nil always permits.
+	Permit func(ctx context.Context) error
+	// Secrets are the values to keep out of errors and URLs.
+	Secrets []string
+	// MaxBytes bounds one response's decoded bytes; 0 is 64 GiB.
+	MaxBytes int64
+	// Stall is how long a body may give no byte; 0 is one minute.
+	Stall time.Duration
+	// Transport is for tests; nil is a transport with time limits per phase.
+	Transport http.RoundTripper
+	Now       func() time.Time
+}
+
+// NewClient makes a client.
+func NewClient(o ClientOptions) *Client {
+	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, now: o.Now}
+	if c.permit == nil {
+		c.permit = func(context.Context) error { return nil }
+	}
+	if c.maxBytes == 0 {
+		c.maxBytes = 64 << 30
+	}
+	if c.stall == 0 {
+		c.stall = time.Minute
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	transport := o.Transport
+	if transport == nil {
+		transport = newTransport()
+	}
+	c.http = &http.Client{
+		Transport: transport,
+		// A redirect would carry the credentials in the URL or the Referer to another place.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  2 * time.Minute,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    8,
+		MaxResponseHeaderBytes: 256 << 10,
+		// The transport's own decoding hides the compressed framing; ours is bounded.
+		DisableCompression: true,
+	}
+}
+
+// Call is one request.
+type Call struct {
+	Method string // "" is GET
+	URL    string // without the query
+	Query  url.Values
+	Header http.Header
+	Body   []byte
+}
+
+// Response is a response with status 200; the caller closes its Body.
+type Response struct {
+	Header http.Header
+	// Body is decoded, bounded, and fails when no byte comes for too long. A truncated
+	// body ends in io.ErrUnexpectedEOF where the framing tells.
+	Body io.ReadCloser
+	// Framed says that the framing (length or chunks) would have shown a truncation; without it, an end
+	// of the body may be a cut.
+	Framed bool
+	// RequestedAt is when the request was sent.
+	RequestedAt time.Time
+	// URL is the request's without the values of secrets and credentials.
+	URL string
+}
+
+// StatusError is a response with another status than 200.
+type StatusError struct {
+	Status int
+	Body   []byte // its first 4 KiB, redacted
+	URL    string // redacted
+}
+
+func (e *StatusError) Error() string {
+	msg := fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	if snippet := strings.Join(strings.Fields(string(e.Body)), " "); snippet != "" {
+		if len(snippet) > 200 {
+			snippet = snippet[:200] + "…"
+		}
+		msg += ": " + strconv.QuoteToGraphic(snippet)
+	}
+	return msg
+}
+
+// Do sends a request. Its errors hold a *StatusError for every status but 200: 401 and 403 are
+// Unauthorized, 429 and 503 carry events.RetryAfter when the vendor says when. A room that knows
+// better takes the StatusError out and wraps it anew.
+func (c *Client) Do(ctx context.Context, call Call) (*Response, error) {
+	if err := c.permit(ctx); err != nil {
+		return nil, err
+	}
+	method := call.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	target := call.URL
+	if len(call.Query) > 0 {
+		target += "?" + call.Query.Encode()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(call.Body))
+	if err != nil {
+		cancel(nil)
+		return nil, events.Permanent(c.secrets.Error(err))
+	}
+	for name, values := range call.Header {
+		req.Header[name] = values
+	}
+	req.Header.Set("Accept-Encoding", "gzip")
+	req.Header.Set("User-Agent", "parley")
+	sent := c.now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		cancel(nil)
+		return nil, c.secrets.Error(bare(err, c.safeURL(call)))
+	}
+	body := &boundedBody{body: resp.Body, cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.safeURL(call), secrets: c.secrets}
+	body.start()
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		if err := body.unzip(); err != nil {
+			_ = body.Close()
+			return nil, err
+		}
+	}
+	out := &Response{
+		Header: resp.Header, Body: body, RequestedAt: sent.UTC(), URL: c.safeURL(call),
+		Framed: resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2 || body.zipped != nil,
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer body.Close()
+		return nil, c.statusError(resp, out)
+	}
+	return out, nil
+}
+
+func (c *Client) statusError(resp *http.Response, out *Response) error {
+	snippet, _ := io.ReadAll(io.LimitReader(out.Body, 4<<10))
+	var err error = &StatusError{Status: resp.StatusCode, Body: []byte(c.secrets.Redact(string(snippet))), URL: out.URL}
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		err = Unauthorized(err)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if d, ok := retryAfter(resp.Header.Get("Retry-After"), c.now()); ok {
+			err = events.RetryAfter(d, err)
+		}
+	}
+	return err
+}
+
+// maxRetryAfter caps what a vendor may ask for: more is a mistake on its side.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads seconds or an HTTP date; false for garbage and for the past.
+func retryAfter(value string, now time.Time) (time.Duration, bool) {
+	d := time.Duration(0)
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		d = maxRetryAfter
+		if seconds < int64(maxRetryAfter/time.Second) {
+			d = time.Duration(seconds) * time.Second
+		}
+	} else if at, err := http.ParseTime(value); err == nil {
+		d = at.Sub(now)
+	}
+	return min(d, maxRetryAfter), d > 0
+}
+
+// safeURL is the call's URL without user info and with redacted values.
+func (c *Client) safeURL(call Call) string {
+	u, err := url.Parse(call.URL)
+	if err != nil {
+		return "(malformed URL)"
+	}
+	u.User = nil
+	u.RawQuery = call.Query.Encode()
+	return c.secrets.Redact(u.String())
+}
+
+// Redact replaces every secret in a text of the vendor's, in plain, URL-encoded and base64 form.
+func (c *Client) Redact(text string) string { return c.secrets.Redact(text) }
+
+// RedactBytes does the same for a record's bytes, leaving them as they are when they hold none.
+func (c *Client) RedactBytes(b []byte) []byte { return c.secrets.RedactBytes(b) }
+
+// bare replaces a *url.Error, whose text holds the query, by the safe URL and the same cause.
+func bare(err error, safe string) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return fmt.Errorf("%s: %w", safe, u.Err)
+	}
+	return err
+}
+
+// boundedBody is a response's body: bounded in decoded bytes, and cancelled when it stalls.
+type boundedBody struct {
+	body    io.ReadCloser
+	zipped  *gzip.Reader
+	cancel  context.CancelCauseFunc
+	timer   *time.Timer
+	stall   time.Duration
+	left    int64
+	url     string
+	secrets Redactor
+}
+
+var errStalled = errors.New("gave no byte for too long")
+
+func (b *boundedBody) start() {
+	b.timer = time.AfterFunc(b.stall, func() { b.cancel(errStalled) })
+	b.timer.Stop()
+}
+
+func (b *boundedBody) unzip() (err error) {
+	if b.zipped, err = gzip.NewReader(b.body); err != nil {
+		return fmt.Errorf("%s: gzip: %w: %w", b.url, ErrIncomplete, noEOF(err))
+	}
+	return nil
+}
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (b *boundedBody) Read(p []byte) (n int, err error) {
+	b.timer.Reset(b.stall) // runs only while we wait: a slow consumer of ours is no stall of the vendor's
+	defer b.timer.Stop()
+	if b.zipped != nil {
+		n, err = b.zipped.Read(p)
+	} else {
+		n, err = b.body.Read(p)
+	}
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("%s: body exceeds the limit of decoded bytes: %w", b.url, ErrIncomplete)
+	}
+	if err != nil && err != io.EOF {
+		err = b.secrets.Error(fmt.Errorf("%s: %w", b.url, err))
+	}
+	return n, err
+}
+
+func (b *boundedBody) Close() error {
+	b.timer.Stop()
+	b.cancel(nil)
+	return b.body.Close()
+}

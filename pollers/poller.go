@@ -1,0 +1,106 @@
+// Package pollers reads vendors: it plans windows of time, fetches them through the vendors'
+// rooms within one budget per account, publishes every record to RAW, and keeps the
+// ledger of which window is how complete.
+package pollers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+)
+
+// Poller reads one account of one vendor. Its methods may be called at once from several goroutines.
+type Poller interface {
+	// Describe tells what can be read. It is constant and does no I/O.
+	Describe() Description
+
+	// Fetch reads one window of one stream and hands every record to emit, in the vendor's
+	// order, without holding the response in memory. An error of emit ends it and is returned.
+	//
+	// It returns nil only when the window was read whole: the closing tag or
+	// bracket was there, the declared count was met, no page moved meanwhile and no record was out of the
+	// window. Records that were emitted before an error are real and stay published.
+	// A bad record is emitted as it is (with Key "" if it has none): the normaliser
+	// dead-letters it. Errors: Unauthorized, Incomplete, events.RetryAfter,
+	// events.Permanent (no retry helps: the configuration is wrong), any other is retried.
+	Fetch(ctx context.Context, window Window, emit func(events.Record) error) (Reading, error)
+
+	// Check asks the vendor for as little as it can to see that the credentials hold.
+	Check(ctx context.Context) error
+}
+
+// Description is what a source can give.
+type Description struct {
+	// Account identifies the vendor's account without a secret; sources with equal
+	// accounts share one budget.
+	Account string
+	// Rate is the vendor's documented limit; the zero Rate is none.
+	Rate Rate
+	// Location is the zone of days and of times without an offset.
+	Location *time.Location
+	Streams  []Stream
+}
+
+// Stream is one endpoint that gives data.
+type Stream struct {
+	Name string // the path below the access point: chats, reports/tickets/slalog
+	// Grain is the finest window that the vendor can be asked for: time.Second, time.Minute or Day.
+	// Windows are aligned to it, to days in the Description's Location.
+	Grain time.Duration
+	// MaxSpan is the largest window to ask for, a multiple of Grain; WINDOW may shorten it.
+	MaxSpan time.Duration
+	// LiveSpan is the length of the newest window, which is read again every INTERVAL until it has
+	// passed; at most MaxSpan. Zero means one hour, or one Grain if that is longer.
+	LiveSpan time.Duration
+	// Snapshot marks a list without time: its window is the zero Window, read every SNAPSHOT_INTERVAL.
+	Snapshot bool
+}
+
+// Day is the grain of streams that are asked for by date; days are 23 to 25 hours long.
+const Day = 24 * time.Hour
+
+// Window is what to read: [From, To) of a stream, UTC. A snapshot's is zero.
+type Window struct {
+	Stream   string
+	From, To time.Time
+}
+
+// Reading is what a complete Fetch says of its window.
+type Reading struct {
+	// Capped says that the vendor's result cap was reached: there may be more. The window is split and
+	// read again; at the grain it is partial.
+	Capped bool
+	// Requests is how many requests it took.
+	Requests int
+}
+
+// Env is what the core gives a room.
+type Env struct {
+	// Client makes the requests: permits, time limits, redaction.
+	Client *Client
+	Logger *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+type unauthorizedError struct{ err error }
+
+func (e *unauthorizedError) Error() string { return e.err.Error() }
+func (e *unauthorizedError) Unwrap() error { return e.err }
+
+// Unauthorized marks an error that says the vendor refuses the credentials: the source
+// is paused, no window is burnt.
+func Unauthorized(err error) error { return &unauthorizedError{err} }
+
+// IsUnauthorized tells whether any error in the chain is Unauthorized.
+func IsUnauthorized(err error) bool {
+	var u *unauthorizedError
+	return errors.As(err, &u)
+}
+
+// ErrIncomplete is the cause of every error that says a response was not whole or not what the
+// vendor documents: truncated, HTML, an error in a 200, a wrong root, moved pages.
+var ErrIncomplete = errors.New("incomplete response")
