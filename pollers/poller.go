@@ -34,11 +34,6 @@ type Poller interface {
 
 // Description is what a source can give.
 type Description struct {
-	// Account identifies the vendor's account without a secret; sources with equal
-	// accounts share one budget.
-	Account string
-	// Rate is the vendor's documented limit; the zero Rate is none.
-	Rate Rate
 	// Location is the zone of days and of times without an offset.
 	Location *time.Location
 	Streams  []Stream
@@ -77,11 +72,17 @@ type Reading struct {
 	Requests int
 }
 
-// Env is what the core gives a room.
+// Env is what the core gives a room's constructor, which has this form:
+//
+//	func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller
+//
+// It decodes its own variables from vars, where its faults stay: a poller with faults is never used.
 type Env struct {
-	// Client makes the requests: permits, time limits, redaction.
-	Client *Client
-	Logger *slog.Logger
+	// Connect gives the client that makes the room's requests. The account names the vendor's account
+	// without a secret: sources with equal accounts share one budget. The rate is the vendor's
+	// documented limit (zero: none), which the source's RATE replaces. The secrets are vars.Secrets().
+	Connect func(account string, rate Rate, secrets []string) *Client
+	Logger  *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
 }
