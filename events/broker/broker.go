@@ -1,0 +1,230 @@
+// Package broker is Parley's JetStream: an embedded server or an external one, the streams and buckets that
+// architecture.md names, publishing with acknowledgements, looking up last messages, consuming. It alone knows
+// nats.go; what others need of it they name in small interfaces of their own.
+//
+// When the server is lost while running, calls fail or wait until their context ends, and the connection is
+// tried again for ever: nobody here gives up.
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Options say where the server is and how the streams are made.
+type Options struct {
+	// URLs of external servers; empty: an embedded one in DataDir.
+	URLs []string
+	// Creds, CA, Cert and Key are files; empty ones are not used.
+	Creds, CA, Cert, Key string
+	Replicas             int // 0 is 1
+	DataDir              string
+	RawRetention         time.Duration // 0 is 7 days
+	EventsRetention      time.Duration // 0 is 90 days
+	RawMaxBytes          int64         // 0 is 10 GiB
+	Partitions           int           // 0 is 16; fixed when RAW is made
+	// SyncInterval of the embedded server; zero syncs every message before its
+	// acknowledgement. Only benchmarks set it.
+	SyncInterval time.Duration
+	Logger       *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.RawRetention, 7*24*time.Hour)
+	def(&o.EventsRetention, 90*24*time.Hour)
+	o.Replicas = max(o.Replicas, 1)
+	if o.RawMaxBytes == 0 {
+		o.RawMaxBytes = 10 << 30
+	}
+	if o.Partitions == 0 {
+		o.Partitions = 16
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Errors that callers steer by.
+var (
+	// ErrConflict: an expected sequence or revision was not the present one.
+	ErrConflict = errors.New("another writer was first")
+	// ErrFull: the stream takes no more now, or already holds a message on the subject.
+	ErrFull = errors.New("the stream is full")
+	// ErrNotFound: there is no such message, key or object.
+	ErrNotFound = errors.New("not found")
+	// ErrIncomplete: a look-up's answer was cut short; nothing follows from what is missing.
+	ErrIncomplete = errors.New("the answer is incomplete")
+)
+
+// Broker is a connection to JetStream and, if embedded, the server itself. It is safe for concurrent use.
+type Broker struct {
+	options  Options
+	embedded *embedded
+	nc       *nats.Conn
+	js       jetstream.JetStream
+}
+
+// Open starts or reaches the server. It does not create anything: see Provision.
+func Open(ctx context.Context, o Options) (*Broker, error) {
+	o = o.withDefaults()
+	b := &Broker{options: o}
+	urls, opts := strings.Join(o.URLs, ","), b.connectOptions()
+	if len(o.URLs) == 0 {
+		server, err := startEmbedded(o)
+		if err != nil {
+			return nil, err
+		}
+		b.embedded = server
+		urls = ""
+		opts = append(opts, nats.InProcessServer(server), server.login())
+	}
+	if err := b.connect(ctx, urls, opts); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// Attach reaches the embedded server of another process that uses the same data directory.
+func Attach(ctx context.Context, o Options) (*Broker, error) {
+	o = o.withDefaults()
+	b := &Broker{options: o}
+	url, err := readAddress(o.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.connect(ctx, url, b.connectOptions())
+}
+
+func (b *Broker) connectOptions() []nats.Option {
+	log := b.options.Logger
+	opts := []nats.Option{
+		nats.Name("parley"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second), nats.Timeout(5 * time.Second),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("the NATS server is lost; waiting for it", "error", err.Error())
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the NATS server is back") }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Error("NATS refused something", "error", err.Error())
+		}),
+	}
+	if b.options.Creds != "" {
+		opts = append(opts, nats.UserCredentials(b.options.Creds))
+	}
+	if b.options.CA != "" {
+		opts = append(opts, nats.RootCAs(b.options.CA))
+	}
+	if b.options.Cert != "" {
+		opts = append(opts, nats.ClientCert(b.options.Cert, b.options.Key))
+	}
+	if b.options.CA != "" || b.options.Cert != "" {
+		opts = append(opts, nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
+	}
+	return opts
+}
+
+// connect tries until the context ends, so that Parley may start before its server.
+func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) error {
+	for {
+		nc, err := nats.Connect(urls, opts...)
+		if err == nil {
+			b.nc = nc
+			break
+		}
+		if final := finalConnectError(err); final || ctx.Err() != nil {
+			return fmt.Errorf("connect to NATS: %w", err)
+		}
+		b.options.Logger.Warn("NATS cannot be reached; trying again", "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("connect to NATS: %w", err)
+		case <-time.After(time.Second):
+		}
+	}
+	js, err := jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(20*time.Second))
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	b.js = js
+	return nil
+}
+
+// finalConnectError tells errors that waiting does not mend.
+func finalConnectError(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) ||
+		strings.Contains(err.Error(), "nats: invalid") || strings.Contains(err.Error(), "no such file") || strings.Contains(err.Error(), "certificate")
+}
+
+// Close ends the connection and then the embedded server.
+func (b *Broker) Close() {
+	if b.nc != nil {
+		// Acknowledgements are published without waiting: let them out first.
+		_ = b.nc.FlushTimeout(2 * time.Second)
+		b.nc.Close()
+	}
+	if b.embedded != nil {
+		b.embedded.stop()
+	}
+}
+
+// Options are those of Open with their defaults.
+func (b *Broker) Options() Options { return b.options }
+
+// Connected tells whether the server is there at this moment.
+func (b *Broker) Connected() bool { return b.nc.IsConnected() }
+
+// Message is what is published to a stream or was stored in it.
+type Message struct {
+	Subject string
+	Header  map[string][]string
+	Data    []byte
+	// Sequence is the stream's; 0 before the message is stored.
+	Sequence uint64
+	// Time is when it was stored.
+	Time time.Time
+}
+
+// Get gives the last value of a header; direct gets append theirs to what was there.
+func (m *Message) Get(name string) string {
+	if v := m.Header[name]; len(v) > 0 {
+		return v[len(v)-1]
+	}
+	return ""
+}
+
+// apiError turns JetStream's codes into this package's errors.
+func apiError(err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return err
+	}
+	return codeError(int(api.ErrorCode), err)
+}
+
+func codeError(code int, err error) error {
+	switch code {
+	case 10071, 10164: // wrong last sequence; the same subject twice, or one that is in flight
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case 10077: // maximum messages, messages per subject or bytes exceeded
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	default:
+		return err
+	}
+}

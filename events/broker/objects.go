@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-stream/parley/events"
+)
+
+const dataRefPrefix = "nats-object://" + ObjectsBucket + "/"
+
+// Offload puts an event's data into the object store when it is too large for a message, and leaves a reference
+// (the CloudEvents claim check). It must be called at every publication: each puts the object anew, so
+// that it outlives the message.
+func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
+	if len(e.Data) <= events.MaxInlineData {
+		return nil
+	}
+	sum := sha256.Sum256(e.Data)
+	name := hex.EncodeToString(sum[:])
+	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
+	if err != nil {
+		return fmt.Errorf("object store: %w", err)
+	}
+	if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(e.Data)); err != nil {
+		return fmt.Errorf("object %s: %w", name, err)
+	}
+	e.DataRef, e.Data = dataRefPrefix+name, nil
+	return nil
+}
+
+// Resolve fetches the data that an event refers to; an event with its data is left alone. The data
+// must have the digest that the reference names.
+func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
+	if e.DataRef == "" || len(e.Data) > 0 {
+		return nil
+	}
+	name, ok := strings.CutPrefix(e.DataRef, dataRefPrefix)
+	if !ok {
+		return events.Permanent(fmt.Errorf("dataref %q: want %s<sha256>", e.DataRef, dataRefPrefix))
+	}
+	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
+	if err != nil {
+		return fmt.Errorf("object store: %w", err)
+	}
+	object, err := store.Get(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return events.Permanent(fmt.Errorf("object %s: %w", name, ErrNotFound))
+	}
+	if err != nil {
+		return fmt.Errorf("object %s: %w", name, err)
+	}
+	defer object.Close() //nolint:errcheck // it is only read
+	data, err := io.ReadAll(io.LimitReader(object, events.MaxRecordBytes*2))
+	if err != nil {
+		return fmt.Errorf("object %s: %w", name, err)
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != name {
+		return fmt.Errorf("object %s: its bytes have another digest", name)
+	}
+	e.Data = data
+	return nil
+}

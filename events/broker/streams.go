@@ -1,0 +1,191 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-stream/parley/events"
+)
+
+// The streams.
+const (
+	Windows = "PARLEY_WINDOWS"
+	Raw     = "PARLEY_RAW"
+	Events  = "PARLEY_EVENTS"
+	State   = "PARLEY_STATE"
+	Dead    = "PARLEY_DEAD"
+)
+
+// The buckets.
+const (
+	LedgerBucket  = "parley-ledger"
+	BudgetBucket  = "parley-budget"
+	SourcesBucket = "parley-sources"
+	SinksBucket   = "parley-sinks"
+	MembersBucket = "parley-members"
+	ErasedBucket  = "parley-erased"
+	ObjectsBucket = "parley-objects"
+)
+
+const (
+	maxPayload    = 8 << 20
+	deadRetention = 30 * 24 * time.Hour
+	// MemberTTL is how long a process counts as alive after it last said so.
+	MemberTTL = 10 * time.Second
+)
+
+// Provision creates what is missing and updates what differs. It may run at once in several processes.
+func (b *Broker) Provision(ctx context.Context) error {
+	for _, cfg := range b.streamConfigs() {
+		if err := b.provisionStream(ctx, cfg); err != nil {
+			return fmt.Errorf("stream %s: %w", cfg.Name, err)
+		}
+	}
+	for _, cfg := range b.bucketConfigs() {
+		if _, err := b.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
+			return fmt.Errorf("bucket %s: %w", cfg.Bucket, err)
+		}
+	}
+	_, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: ObjectsBucket, Description: "data over 1 MiB, under its digest", Replicas: b.options.Replicas,
+		TTL: b.objectTTL(),
+	})
+	if err != nil {
+		return fmt.Errorf("object store %s: %w", ObjectsBucket, err)
+	}
+	return nil
+}
+
+// objectTTL outlives every message that can refer to an object: each reference puts its object anew.
+func (b *Broker) objectTTL() time.Duration {
+	return max(b.options.RawRetention, b.options.EventsRetention, deadRetention) + 24*time.Hour
+}
+
+func (b *Broker) provisionStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	existing, err := b.js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = b.js.CreateStream(ctx, cfg)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		existing, err = b.js.Stream(ctx, cfg.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Name == Raw {
+		// Changing the number would move entities between partitions whose records are in flight.
+		cfg.SubjectTransform = existing.CachedInfo().Config.SubjectTransform
+	}
+	_, err = b.js.UpdateStream(ctx, cfg)
+	return err
+}
+
+func (b *Broker) streamConfigs() []jetstream.StreamConfig {
+	o := b.options
+	configs := []jetstream.StreamConfig{
+		{
+			Name: Windows, Description: "windows that are due to be fetched", Subjects: []string{events.WindowSubjects + ".>"},
+			Retention: jetstream.WorkQueuePolicy, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		},
+		{
+			Name: Raw, Description: "vendor records, verbatim", Subjects: []string{events.RawSubjects + ".*.*.*.*"},
+			SubjectTransform: &jetstream.SubjectTransformConfig{
+				Source: events.RawSubjects + ".*.*.*.*",
+				Destination: fmt.Sprintf("%s.{{partition(%d,1,2,3,4)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}",
+					events.RawSubjects, o.Partitions),
+			},
+			MaxAge: o.RawRetention, MaxBytes: o.RawMaxBytes, Discard: jetstream.DiscardNew,
+		},
+		{
+			Name: Events, Description: "canonical events: the truth of what was emitted", Subjects: []string{events.EventSubjects + ".>"},
+			MaxAge: o.EventsRetention, AllowAtomicPublish: true, AllowMsgTTL: true,
+		},
+		{
+			Name: State, Description: "index of the last event per entity", Subjects: []string{events.StateSubjects + ".>"},
+			MaxMsgsPerSubject: 1, AllowAtomicPublish: true,
+		},
+		{
+			Name: Dead, Description: "what could not be processed or delivered", Subjects: []string{events.DeadSubjects + ".>"},
+			MaxAge: deadRetention, Duplicates: 24 * time.Hour,
+		},
+	}
+	for i := range configs {
+		configs[i].Storage = jetstream.FileStorage
+		configs[i].Replicas = o.Replicas
+		configs[i].AllowDirect = true
+	}
+	return configs
+}
+
+func (b *Broker) bucketConfigs() []jetstream.KeyValueConfig {
+	configs := []jetstream.KeyValueConfig{
+		{Bucket: LedgerBucket, Description: "how complete each window is"},
+		{Bucket: BudgetBucket, Description: "rate budget of each vendor account"},
+		{Bucket: SourcesBucket, Description: "start and pause of each source"},
+		{Bucket: SinksBucket, Description: "start and pause of each sink"},
+		{Bucket: MembersBucket, Description: "who is alive", TTL: MemberTTL},
+		{Bucket: ErasedBucket, Description: "HMACs of erased identifiers"},
+	}
+	for i := range configs {
+		configs[i].History = 1
+		configs[i].Storage = jetstream.FileStorage
+		configs[i].Replicas = b.options.Replicas
+	}
+	return configs
+}
+
+// Partitions is how many parts RAW has; it was fixed when the stream was made.
+func (b *Broker) Partitions(ctx context.Context) (int, error) {
+	s, err := b.js.Stream(ctx, Raw)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", Raw, err)
+	}
+	var n int
+	t := s.CachedInfo().Config.SubjectTransform
+	if t == nil {
+		return 0, fmt.Errorf("stream %s has no partitions: it was not made by parley", Raw)
+	}
+	if _, err := fmt.Sscanf(t.Destination, events.RawSubjects+".{{partition(%d,", &n); err != nil {
+		return 0, fmt.Errorf("stream %s has partitions %q, which parley does not make", Raw, t.Destination)
+	}
+	return n, nil
+}
+
+// StreamState is a stream's present size.
+type StreamState struct {
+	Messages, Bytes     uint64
+	FirstSeq, LastSeq   uint64
+	FirstTime, LastTime time.Time
+	MaxBytes            int64 // -1: unlimited
+}
+
+// StreamState asks for a stream's size.
+func (b *Broker) StreamState(ctx context.Context, stream string) (StreamState, error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return StreamState{}, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	info := s.CachedInfo()
+	return StreamState{
+		Messages: info.State.Msgs, Bytes: info.State.Bytes, FirstSeq: info.State.FirstSeq, LastSeq: info.State.LastSeq,
+		FirstTime: info.State.FirstTime, LastTime: info.State.LastTime, MaxBytes: info.Config.MaxBytes,
+	}, nil
+}
+
+// Subjects counts the messages that a stream holds, by subject, under a filter.
+func (b *Broker) Subjects(ctx context.Context, stream, filter string) (map[string]uint64, error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, fmt.Errorf("subjects of %s: %w", stream, err)
+	}
+	return info.State.Subjects, nil
+}
