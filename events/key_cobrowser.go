@@ -1,0 +1,202 @@
+package events
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxCobrowserID bounds an id of CoBrowser's: a longer value is none.
+const maxCobrowserID = 256
+
+// CobrowserConversationKey is the vendor_id of a conversation of CoBrowser's, which has no id of its own:
+// <account_id>-<browse_id>-<conversation_start as Unix seconds>. It is "" when one of the three is unknown
+// (empty, white space, not UTF-8, over 256 bytes, the zero time): the record then has no id.
+func CobrowserConversationKey(accountID, browseID string, start time.Time) string {
+	if !cobrowserID(accountID) || !cobrowserID(browseID) || start.IsZero() {
+		return ""
+	}
+	return accountID + "-" + browseID + "-" + strconv.FormatInt(start.Unix(), 10)
+}
+
+func cobrowserID(id string) bool {
+	return strings.TrimSpace(id) != "" && len(id) <= maxCobrowserID && utf8.ValidString(id)
+}
+
+// CobrowserTime reads a date-time of RFC 2822, such as "Tue, 27 Oct 2026 16:04:05 +0100", as UTC. The name of the
+// day is not needed nor compared; seconds, a two-digit year, the zone names of RFC 2822 (UT, GMT, EST …) and a comment at
+// the end are as that document has them. A time without an offset is in the IANA zone, the earlier one where clocks
+// showed it twice. False: it fits no such form, names no moment (30 February, an hour that clocks
+// skipped), or is not within 1900 to 9999.
+func CobrowserTime(text, timezone string) (time.Time, bool) {
+	s := timeScanner{rest: dropComment(strings.TrimSpace(text))}
+	s.dayName()
+	day := s.number(1, 2)
+	month := s.month()
+	year := s.year()
+	hour := s.number(1, 2)
+	minute := s.after(':')
+	second := 0
+	if strings.HasPrefix(s.rest, ":") {
+		second = s.after(':')
+	}
+	if s.bad || hour > 23 || minute > 59 || second > 60 || day < 1 || year < 1900 || year > 9999 {
+		return time.Time{}, false
+	}
+	wall := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
+	if time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Day() != day {
+		return time.Time{}, false
+	}
+	t, ok := atOffset(wall, s.space(), timezone)
+	return t, ok && t.Year() >= 1900 && t.Year() <= 9999
+}
+
+// dropComment takes off a comment at the end: "+0100 (CET)".
+func dropComment(text string) string {
+	if open := strings.LastIndexByte(text, '('); open > 0 && strings.HasSuffix(text, ")") {
+		return strings.TrimSpace(text[:open])
+	}
+	return text
+}
+
+// timeScanner reads a date-time from left to right; bad stays once something was not as it should be.
+type timeScanner struct {
+	rest string
+	bad  bool
+}
+
+// space skips white space and gives what is left.
+func (s *timeScanner) space() string {
+	s.rest = strings.TrimLeft(s.rest, " \t\r\n")
+	return s.rest
+}
+
+func (s *timeScanner) dayName() {
+	if i := strings.IndexByte(s.rest, ','); i >= 0 {
+		s.bad = i != 3
+		s.rest = s.rest[i+1:]
+	}
+}
+
+// number reads a number of so many digits.
+func (s *timeScanner) number(least, most int) int {
+	s.space()
+	n, digits := 0, 0
+	for digits < len(s.rest) && s.rest[digits] >= '0' && s.rest[digits] <= '9' && digits <= most {
+		n = n*10 + int(s.rest[digits]-'0')
+		digits++
+	}
+	s.bad = s.bad || digits < least || digits > most
+	s.rest = s.rest[digits:]
+	return n
+}
+
+// after reads two digits that stand behind a separator.
+func (s *timeScanner) after(separator byte) int {
+	if s.space() == "" || s.rest[0] != separator {
+		s.bad = true
+		return 0
+	}
+	s.rest = s.rest[1:]
+	return s.number(2, 2)
+}
+
+func (s *timeScanner) month() time.Month {
+	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
+	if len(s.space()) < 3 {
+		s.bad = true
+		return 0
+	}
+	var name [3]byte
+	for i := range name {
+		name[i] = s.rest[i] | 0x20
+	}
+	s.rest = s.rest[3:]
+	i := strings.Index(names, string(name[:]))
+	s.bad = s.bad || i < 0 || i%3 != 0
+	return time.Month(i/3 + 1)
+}
+
+// year reads the years of RFC 2822: 00 to 49 are of this century, other two and three digits count from 1900.
+func (s *timeScanner) year() int {
+	s.space()
+	length := len(s.rest)
+	n := s.number(2, 4)
+	switch digits := length - len(s.rest); {
+	case digits == 2 && n < 50:
+		return n + 2000
+	case digits == 2 || digits == 3:
+		return n + 1900
+	default:
+		return n
+	}
+}
+
+// zoneName gives an obsolete zone of RFC 2822, in minutes east of UTC; other names are unknown zones there.
+func zoneName(name string) (minutes int, ok bool) {
+	switch strings.ToUpper(name) {
+	case "UT", "UTC", "GMT", "Z":
+		return 0, true
+	case "EDT":
+		return -4 * 60, true
+	case "EST", "CDT":
+		return -5 * 60, true
+	case "CST", "MDT":
+		return -6 * 60, true
+	case "MST", "PDT":
+		return -7 * 60, true
+	case "PST":
+		return -8 * 60, true
+	default:
+		return 0, false
+	}
+}
+
+// atOffset gives the instant of a wall clock's time under the text of its zone.
+func atOffset(wall time.Time, zone, timezone string) (time.Time, bool) {
+	if zone == "" {
+		loc, err := time.LoadLocation(timezone)
+		if err != nil {
+			return time.Time{}, false
+		}
+		return earliest(wall, loc)
+	}
+	minutes, ok := zoneName(zone)
+	if !ok {
+		minutes, ok = numericZone(zone)
+	}
+	return wall.Add(-time.Duration(minutes) * time.Minute), ok
+}
+
+// numericZone reads +hhmm or -hhmm in minutes.
+func numericZone(zone string) (minutes int, ok bool) {
+	if len(zone) != 5 || (zone[0] != '+' && zone[0] != '-') {
+		return 0, false
+	}
+	for i := 1; i < 5; i++ {
+		if zone[i] < '0' || zone[i] > '9' {
+			return 0, false
+		}
+	}
+	hours, rest := int(zone[1]-'0')*10+int(zone[2]-'0'), int(zone[3]-'0')*10+int(zone[4]-'0')
+	minutes = hours*60 + rest
+	if zone[0] == '-' {
+		minutes = -minutes
+	}
+	return minutes, hours < 24 && rest < 60
+}
+
+// earliest gives the first instant at which clocks in loc showed the wall's time; false if they skipped it.
+func earliest(wall time.Time, loc *time.Location) (time.Time, bool) {
+	var found time.Time
+	for _, near := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		_, offset := wall.Add(near).In(loc).Zone()
+		t := wall.Add(-time.Duration(offset) * time.Second)
+		_, shown := t.In(loc).Zone()
+		if shown == offset && (found.IsZero() || t.Before(found)) {
+			found = t
+		}
+	}
+	return found, !found.IsZero()
+}
