@@ -1,0 +1,169 @@
+// Package config turns the environment into typed configuration. Of a source or a sink it knows the name, the
+// kind and which variables are its own; what they mean is decoded in the room.
+//
+// Every fault is collected, so that a user sees all of them at once:
+//
+//	cfg, _ := config.Load(environ, kinds) // its faults come again from Check
+//	for _, source := range cfg.Sources { … the room decodes source.Vars … }
+//	if err := cfg.Check(); err != nil { … exit 2 … }
+package config
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parley-stream/parley/events/settings"
+)
+
+// Prefix is what the names of all of Parley's variables begin with.
+const Prefix = "PARLEY_"
+
+// Kinds are the rooms that this binary has. An empty list accepts every name.
+type Kinds struct {
+	Vendors []string // what a source's VENDOR may be
+	Schemes []string // what a sink's URL may begin with, without the colon
+}
+
+// Config is everything that the environment says.
+type Config struct {
+	NATS    NATS
+	DataDir string
+	// HTTPAddr is where health is served; "" is nowhere.
+	HTTPAddr                      string
+	RawRetention, EventsRetention time.Duration
+	EventsEncoding                string // json or msgpack
+	Partitions                    int
+	RawMaxBytes, DedupeCache      int64 // bytes
+	LogLevel                      slog.Level
+	LogFormat                     string // text, json, or "": text on a terminal, else json
+	Sources                       []Source
+	Sinks                         []SinkConf
+
+	faults settings.Faults // of no source and no sink
+}
+
+// NATS says which servers to use.
+type NATS struct {
+	URLs                 []string // none: the embedded server; they may hold credentials
+	Creds, CA, Cert, Key string   // paths of files; "" is none
+	Replicas             int      // of every stream and bucket
+}
+
+// Source is one account of one vendor.
+type Source struct {
+	Name string
+	// Vendor is "" when VENDOR is missing or no room's; Load says so, and the room cannot decode Vars.
+	Vendor string
+	Vars   *settings.Vars
+}
+
+// SinkConf is one destination: what every sink has, and the variables from which its room takes the rest.
+type SinkConf struct {
+	Name string
+	// URL may hold credentials; RedactURL gives what may be shown. "" when it is missing or no room's:
+	// Load says so, and the room cannot decode Vars.
+	URL         string
+	Filter      []string // kinds or subject patterns; empty is everything
+	Start       string   // for a new sink: all, new, or a time (RFC 3339 or a date)
+	Concurrency int
+	Timeout     time.Duration
+	MaxAttempts int
+	// AllowPrivate lets a sink connect to private addresses.
+	AllowPrivate bool
+	Vars         *settings.Vars
+}
+
+// Load reads an environment of NAME=value; of a name that comes twice the later value holds, so flags are appended to it.
+// The Config is never nil. The error is settings.Faults, sorted by variable; Check gives them again.
+func Load(environ []string, kinds Kinds) (*Config, error) {
+	cfg := &Config{}
+	own, sources, sinks := split(environ)
+	vars := settings.New(Prefix, own)
+	sourceNames, sinkNames := cfg.decode(vars, own)
+	for _, g := range cfg.group(vars, "SOURCES", "SOURCE_", sourceNames, sources) {
+		cfg.Sources = append(cfg.Sources, newSource(g, kinds.Vendors))
+	}
+	for _, g := range cfg.group(vars, "SINKS", "SINK_", sinkNames, sinks) {
+		cfg.Sinks = append(cfg.Sinks, newSink(g, kinds.Schemes))
+	}
+	cfg.faults = append(cfg.faults, vars.Faults()...)
+	return cfg, cfg.collect()
+}
+
+// Check gives all faults: Load's, those that the rooms left in the Vars of sources and sinks, and the variables
+// that no room knew. Call it when the rooms have decoded. The error is settings.Faults.
+func (c *Config) Check() error {
+	for _, s := range c.Sources {
+		if s.Vendor != "" {
+			s.Vars.Unknown()
+		}
+	}
+	for _, s := range c.Sinks {
+		if s.URL != "" {
+			s.Vars.Unknown()
+		}
+	}
+	return c.collect()
+}
+
+func (c *Config) collect() error {
+	all := slices.Clone(c.faults)
+	for _, vars := range c.vars() {
+		all = append(all, vars.Faults()...)
+	}
+	slices.SortStableFunc(all, func(a, b settings.Fault) int { return strings.Compare(a.Variable, b.Variable) })
+	if all = slices.Compact(all); len(all) > 0 {
+		return all
+	}
+	return nil
+}
+
+// Secrets are all values that no output may show, for redaction: those that the rooms decoded so far, and
+// the passwords in URLs.
+func (c *Config) Secrets() []string {
+	var secrets []string
+	for _, vars := range c.vars() {
+		secrets = append(secrets, vars.Secrets()...)
+	}
+	for _, raw := range c.NATS.URLs {
+		secrets = append(secrets, urlSecrets(raw)...)
+	}
+	for _, s := range c.Sinks {
+		secrets = append(secrets, urlSecrets(s.URL)...)
+	}
+	slices.Sort(secrets)
+	return slices.Compact(secrets)
+}
+
+func (c *Config) vars() []*settings.Vars {
+	var vars []*settings.Vars
+	for _, s := range c.Sources {
+		vars = append(vars, s.Vars)
+	}
+	for _, s := range c.Sinks {
+		vars = append(vars, s.Vars)
+	}
+	return vars
+}
+
+// split sorts Parley's variables by their beginning, which the names then lack.
+func split(environ []string) (own, sources, sinks map[string]string) {
+	own, sources, sinks = map[string]string{}, map[string]string{}, map[string]string{}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		name, ours := strings.CutPrefix(name, Prefix)
+		if !ours {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(name, "SOURCE_"); ok {
+			sources[rest] = value
+		} else if rest, ok := strings.CutPrefix(name, "SINK_"); ok {
+			sinks[rest] = value
+		} else {
+			own[name] = value
+		}
+	}
+	return own, sources, sinks
+}

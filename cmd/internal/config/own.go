@@ -1,0 +1,220 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parley-stream/parley/events/settings"
+)
+
+// variables are Parley's own, without PARLEY_.
+type variables struct {
+	NATSURL         []string      `env:"NATS_URL"`
+	NATSCreds       string        `env:"NATS_CREDS"`
+	NATSCA          string        `env:"NATS_CA"`
+	NATSCert        string        `env:"NATS_CERT"`
+	NATSKey         string        `env:"NATS_KEY"`
+	NATSReplicas    int           `env:"NATS_REPLICAS, default=1"`
+	DataDir         string        `env:"DATA_DIR, default=parley-data"`
+	HTTPAddr        string        `env:"HTTP_ADDR, default=127.0.0.1:8090"`
+	RawRetention    time.Duration `env:"RAW_RETENTION, default=168h"`
+	EventsRetention time.Duration `env:"EVENTS_RETENTION, default=2160h"`
+	EventsEncoding  string        `env:"EVENTS_ENCODING, default=json"`
+	Partitions      int           `env:"PARTITIONS, default=16"`
+	RawMaxBytes     ByteSize      `env:"RAW_MAX_BYTES, default=10GiB"`
+	DedupeCache     ByteSize      `env:"DEDUPE_CACHE, default=64MiB"`
+	LogLevel        string        `env:"LOG_LEVEL, default=info"`
+	LogFormat       string        `env:"LOG_FORMAT"`
+	Sources         []string      `env:"SOURCES"`
+	Sinks           []string      `env:"SINKS"`
+}
+
+// unsupported are documented variables whose features this version lacks. Silence would promise
+// what does not happen, above all with privacy.
+var unsupported = map[string]string{
+	"HTTP_TOKEN":  "there are no actions over HTTP",
+	"PPROF":       "there are no profiles over HTTP",
+	"GEOIP_DB":    "no event is enriched by place",
+	"PRIVACY":     "personal data would be published as it is",
+	"PRIVACY_KEY": "personal data would be published as it is",
+}
+
+// decode fills what belongs to Parley itself and gives the names of the sources and sinks.
+func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources, sinks []string) {
+	var v variables
+	vars.Decode(&v)
+	c.NATS = NATS{
+		URLs: v.NATSURL, Creds: v.NATSCreds, CA: v.NATSCA, Cert: v.NATSCert, Key: v.NATSKey, Replicas: v.NATSReplicas,
+	}
+	c.DataDir, c.HTTPAddr = v.DataDir, v.HTTPAddr
+	if value, set := values["HTTP_ADDR"]; set && value == "" {
+		c.HTTPAddr = ""
+	}
+	c.RawRetention, c.EventsRetention = v.RawRetention, v.EventsRetention
+	c.EventsEncoding, c.Partitions = v.EventsEncoding, v.Partitions
+	c.RawMaxBytes, c.DedupeCache = int64(v.RawMaxBytes), int64(v.DedupeCache)
+	c.LogFormat = v.LogFormat
+	c.checkNATS(vars)
+	c.check(vars, v.LogLevel)
+	c.refuse(values)
+	return v.Sources, v.Sinks
+}
+
+func (c *Config) check(vars *settings.Vars, level string) {
+	if c.HTTPAddr != "" {
+		if _, port, err := net.SplitHostPort(c.HTTPAddr); err != nil || port == "" {
+			vars.Fault("HTTP_ADDR", "want host:port such as 127.0.0.1:8090, or nothing for none")
+		}
+	}
+	// A field whose variable was malformed is zero and has its fault already.
+	for name, d := range map[string]time.Duration{"RAW_RETENTION": c.RawRetention, "EVENTS_RETENTION": c.EventsRetention} {
+		if d < 0 || (d > 0 && d < time.Minute) {
+			vars.Fault(name, "want at least 1m")
+		}
+	}
+	oneOf(vars, "EVENTS_ENCODING", c.EventsEncoding, "json", "msgpack")
+	oneOf(vars, "LOG_FORMAT", c.LogFormat, "", "text", "json")
+	if oneOf(vars, "LOG_LEVEL", strings.ToLower(level), "debug", "info", "warn", "error") {
+		_ = c.LogLevel.UnmarshalText([]byte(level)) // one of the four always is a level
+	}
+	if (c.Partitions < 1 && !faulty(vars, "PARTITIONS")) || c.Partitions > 1024 {
+		vars.Fault("PARTITIONS", "want 1 to 1024")
+	}
+}
+
+// checkNATS holds the server's variables together.
+func (c *Config) checkNATS(vars *settings.Vars) {
+	for _, raw := range c.NATS.URLs {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			vars.Redact("NATS_URL") // a malformed URL may hold a password anywhere
+			vars.Fault("NATS_URL", "want nats://host:4222 or tls://host:4222, several separated by commas")
+			break
+		}
+	}
+	if (c.NATS.Replicas < 1 && !faulty(vars, "NATS_REPLICAS")) || c.NATS.Replicas > 5 {
+		vars.Fault("NATS_REPLICAS", "want 1 to 5")
+	}
+	embedded := len(c.NATS.URLs) == 0
+	if embedded && c.NATS.Replicas > 1 {
+		vars.Fault("NATS_REPLICAS", "want 1: the embedded server is alone; replicas need a cluster in "+vars.Name("NATS_URL"))
+	}
+	files := map[string]string{
+		"NATS_CREDS": c.NATS.Creds, "NATS_CA": c.NATS.CA, "NATS_CERT": c.NATS.Cert, "NATS_KEY": c.NATS.Key,
+	}
+	for name, path := range files {
+		switch {
+		case path == "":
+		case embedded:
+			vars.Fault(name, "belongs to external servers: set "+vars.Name("NATS_URL")+" too")
+		default:
+			readable(vars, name, path)
+		}
+	}
+	if (c.NATS.Cert == "") != (c.NATS.Key == "") {
+		missing := "NATS_CERT"
+		if c.NATS.Key == "" {
+			missing = "NATS_KEY"
+		}
+		vars.Fault(missing, "is missing; a certificate and its key go together")
+	}
+}
+
+// refuse adds a fault for every variable that Parley does not know or does not support yet.
+func (c *Config) refuse(values map[string]string) {
+	known := knownNames()
+	for name, value := range values {
+		reason, refused := unsupported[strings.TrimSuffix(name, "_FILE")]
+		var want string
+		switch {
+		case slices.Contains(known, name):
+			continue
+		case refused && value == "":
+			continue // empty is unset
+		case refused:
+			want = "is not supported by this version: " + reason + "; take it out"
+		default:
+			want = "is unknown" + suggestion(name, known)
+		}
+		// The value may be a secret under a misspelt name: it is not shown.
+		c.faults = append(c.faults, settings.Fault{Variable: Prefix + name, Want: want})
+	}
+}
+
+func knownNames() []string {
+	var names []string
+	for field := range reflect.TypeFor[variables]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+func suggestion(name string, known []string) string {
+	best, distance := "", 4 // farther names are no misspellings
+	for _, k := range known {
+		if d := editDistance(name, k); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + Prefix + best + "?"
+}
+
+// editDistance counts the letters to insert, remove or replace (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
+
+// oneOf tells whether a value is among those allowed, and adds a fault if not.
+func oneOf(vars *settings.Vars, name, value string, allowed ...string) bool {
+	if slices.Contains(allowed, value) {
+		return true
+	}
+	allowed = slices.DeleteFunc(allowed, func(s string) bool { return s == "" })
+	vars.Fault(name, "want "+strings.Join(allowed, " or "))
+	return false
+}
+
+// faulty tells whether a variable has a fault already.
+func faulty(vars *settings.Vars, name string) bool {
+	return slices.ContainsFunc(vars.Faults(), func(f settings.Fault) bool { return f.Variable == vars.Name(name) })
+}
+
+func readable(vars *settings.Vars, name, path string) {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		err = errors.New("is a directory")
+	}
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	if err != nil {
+		vars.Fault(name, fmt.Sprintf("want a readable file: %v", err))
+	}
+}
