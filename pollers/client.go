@@ -28,6 +28,9 @@ type Client struct {
 	now      func() time.Time
 }
 
+// Bind makes the client take its permits from a budget. It is called before the first request.
+func (c *Client) Bind(permit func(ctx context.Context) error) { c.permit = permit }
+
 // ClientOptions has working zero values.
 type ClientOptions struct {
 	// Permit waits for the account's budget; nil always permits.

@@ -66,6 +66,6 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != name {
 		return fmt.Errorf("object %s: its bytes have another digest", name)
 	}
-	e.Data = data
+	e.Data, e.DataRef = data, "" // nobody outside could follow the reference
 	return nil
 }

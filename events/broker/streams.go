@@ -45,12 +45,21 @@ func (b *Broker) Provision(ctx context.Context) error {
 			return fmt.Errorf("stream %s: %w", cfg.Name, err)
 		}
 	}
+	partitions, err := b.Partitions(ctx)
+	if err != nil {
+		return err
+	}
+	for p := range partitions {
+		if _, err := b.Consumer(ctx, PartitionConsumer(p)); err != nil {
+			return err
+		}
+	}
 	for _, cfg := range b.bucketConfigs() {
 		if _, err := b.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
 			return fmt.Errorf("bucket %s: %w", cfg.Bucket, err)
 		}
 	}
-	_, err := b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+	_, err = b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 		Bucket: ObjectsBucket, Description: "data over 1 MiB, under its digest", Replicas: b.options.Replicas,
 		TTL: b.objectTTL(),
 	})
@@ -154,6 +163,47 @@ func (b *Broker) Partitions(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("stream %s has partitions %q, which parley does not make", Raw, t.Destination)
 	}
 	return n, nil
+}
+
+// PartitionConsumer describes the durable consumer of one partition of RAW. Provision makes them all, so that what is
+// not processed yet can be told even before the first processor starts.
+func PartitionConsumer(partition int) ConsumerConfig {
+	return ConsumerConfig{
+		Stream: Raw, Name: fmt.Sprintf("process-%d", partition), Filters: []string{fmt.Sprintf("%s.%d.>", events.RawSubjects, partition)},
+		MaxAckPending: 4096, AckWait: time.Minute, Pinned: true,
+	}
+}
+
+// OldestUnprocessed is when the oldest record of RAW that is not acknowledged by its processor was stored; zero if
+// there is none.
+func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
+	partitions, err := b.Partitions(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	first := uint64(0)
+	for p := range partitions {
+		state, err := b.ConsumerState(ctx, Raw, PartitionConsumer(p).Name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if !state.Done() && (first == 0 || state.AckFloor < first) {
+			first = state.AckFloor + 1
+		}
+	}
+	if first == 0 {
+		return time.Time{}, nil
+	}
+	// The message after the floor may be another partition's: it is no younger than the one that is looked for.
+	stream, err := b.StreamState(ctx, Raw)
+	if err != nil || stream.Messages == 0 {
+		return time.Time{}, err
+	}
+	m, err := b.Read(ctx, Raw, max(first, stream.FirstSeq))
+	if errors.Is(err, ErrNotFound) {
+		return stream.FirstTime, nil
+	}
+	return m.Time, err
 }
 
 // StreamState is a stream's present size.

@@ -1,0 +1,191 @@
+package pollers
+
+import (
+	"slices"
+	"time"
+)
+
+// Plan says what of one stream is due. It is computed from the settings, the ledger and the clock alone, so that every
+// process computes the same, none leads, and a hole in the ledger is found again for as long as it is there.
+type Plan struct {
+	Stream           Stream
+	Location         *time.Location
+	Start, Until     time.Time // Until zero: no end
+	Interval         time.Duration
+	SnapshotInterval time.Duration
+	Window           time.Duration // span of a backfill window
+	Settle           []time.Duration
+	// OnceSince, when set, makes due what `run --once` reads: every window that is not complete, every one
+	// younger than the largest Settle and every snapshot, each until it was read after OnceSince.
+	OnceSince time.Time
+}
+
+// Task is a window that is due.
+type Task struct {
+	Window
+	Class Class
+}
+
+// NewPlan makes the plan of a stream. Start and until are moved outward to the stream's grain.
+func NewPlan(s Settings, d Description, stream Stream, start time.Time) Plan {
+	p := Plan{
+		Stream: stream, Location: d.Location, Start: Floor(start, stream.Grain, d.Location),
+		Interval: s.Interval, SnapshotInterval: s.SnapshotInterval, Window: span(s.Window, stream), Settle: s.Settle,
+	}
+	if until := s.Until.In(d.Location); !until.IsZero() {
+		p.Until = until
+		if floor := Floor(until, stream.Grain, d.Location); floor.Before(until) {
+			p.Until = Ceil(until, stream.Grain, d.Location)
+		}
+	}
+	return p
+}
+
+// span is the length of a backfill window: the setting's, in whole grains, at most the stream's largest.
+func span(setting time.Duration, stream Stream) time.Duration {
+	if setting <= 0 || setting > stream.MaxSpan {
+		return stream.MaxSpan
+	}
+	return max(setting/stream.Grain, 1) * stream.Grain
+}
+
+func (p Plan) liveSpan() time.Duration {
+	live := p.Stream.LiveSpan
+	if live == 0 {
+		live = max(time.Hour, p.Stream.Grain)
+	}
+	return min(live, p.Window)
+}
+
+// Due gives what is to be read now: live windows, then settling ones, then backfill, each newest first.
+func (p Plan) Due(entries []Entry, now time.Time) []Task {
+	var due []Task
+	for _, e := range entries {
+		if class, ok := p.due(e, now); ok {
+			due = append(due, Task{Window: e.Window, Class: class})
+		}
+	}
+	if p.Stream.Snapshot {
+		if len(entries) == 0 {
+			due = append(due, Task{Window: Window{Stream: p.Stream.Name}})
+		}
+		return due
+	}
+	due = append(due, p.missing(entries, now)...)
+	slices.SortStableFunc(due, func(a, b Task) int {
+		if a.Class != b.Class {
+			return int(a.Class - b.Class)
+		}
+		return b.From.Compare(a.From)
+	})
+	return due
+}
+
+// due tells whether a window of the ledger is to be read again, and why.
+func (p Plan) due(e Entry, now time.Time) (Class, bool) {
+	if e.State == StateSplit || p.waits(e, now) {
+		return 0, false
+	}
+	class := ClassBackfill
+	open := e.To.After(now) || e.Snapshot()
+	if open || now.Sub(e.To) < p.liveSpan() {
+		class = ClassLive
+	}
+	switch {
+	case e.ReadAt.IsZero():
+		return class, true
+	case !p.OnceSince.IsZero():
+		young := open || now.Sub(e.To) < p.maxSettle()
+		return class, e.ReadAt.Before(p.OnceSince) && (young || e.ReadAt.Before(e.To))
+	case e.Snapshot():
+		return class, !now.Before(e.ReadAt.Add(p.SnapshotInterval))
+	case open:
+		return class, !now.Before(e.ReadAt.Add(p.Interval))
+	case e.ReadAt.Before(e.To):
+		// It was read while it was open: what came after that reading is still to be had.
+		return class, true
+	}
+	for _, age := range p.Settle {
+		if at := e.To.Add(age); !now.Before(at) && e.ReadAt.Before(at) {
+			return ClassSettle, true
+		}
+	}
+	return 0, false
+}
+
+// waits tells whether a window failed and is left alone for now, or, by run --once, for good.
+func (p Plan) waits(e Entry, now time.Time) bool {
+	if !p.OnceSince.IsZero() {
+		if e.FailedAt.Before(p.OnceSince) {
+			return false // an earlier run's failure
+		}
+		if e.Attempts >= onceAttempts {
+			return true
+		}
+	}
+	return now.Before(e.RetryAt)
+}
+
+// GaveUp tells whether run --once tries this window no more.
+func (p Plan) GaveUp(e Entry) bool {
+	return !p.OnceSince.IsZero() && e.Attempts >= onceAttempts && !e.FailedAt.Before(p.OnceSince)
+}
+
+func (p Plan) maxSettle() time.Duration {
+	if len(p.Settle) == 0 {
+		return 0
+	}
+	return slices.Max(p.Settle)
+}
+
+// missing gives the windows that the ledger does not have: the live one, and the holes before it.
+func (p Plan) missing(entries []Entry, now time.Time) []Task {
+	end := Ceil(now, p.liveSpan(), p.Location)
+	if !p.Until.IsZero() && p.Until.Before(end) {
+		end = p.Until
+	}
+	liveFrom := Floor(now, p.liveSpan(), p.Location)
+	var tasks []Task
+	for _, hole := range holes(p.Start, end, entries) {
+		if hole.To.After(liveFrom) {
+			live := Window{Stream: p.Stream.Name, From: later(hole.From, liveFrom), To: hole.To}
+			tasks = append(tasks, Task{Window: live, Class: ClassLive})
+			hole.To = live.From
+		}
+		for _, w := range Cut(p.Stream.Name, hole.From, hole.To, p.Window, p.Location) {
+			tasks = append(tasks, Task{Window: w, Class: ClassBackfill})
+		}
+	}
+	return tasks
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// holes gives the parts of [from, to) that no entry covers; entries are sorted by From. A split window's halves cover it.
+func holes(from, to time.Time, entries []Entry) []Window {
+	var out []Window
+	for _, e := range entries {
+		if e.State == StateSplit || !e.To.After(from) {
+			continue
+		}
+		if !e.From.Before(to) {
+			break
+		}
+		if e.From.After(from) {
+			out = append(out, Window{From: from, To: e.From})
+		}
+		from = e.To
+	}
+	if from.Before(to) {
+		out = append(out, Window{From: from, To: to})
+	}
+	return out
+}
+
+// onceAttempts is how often `run --once` tries a window before it gives it up.
+const onceAttempts = 6

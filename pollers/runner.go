@@ -1,0 +1,330 @@
+package pollers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// Options steer a Runner; zero values work.
+type Options struct {
+	// OnceSince makes Run end when every window that `run --once` reads was read after it, or given up.
+	OnceSince time.Time
+	Logger    *slog.Logger
+	Now       func() time.Time
+}
+
+// Runner plans and reads the windows of its sources. Any number of them, in any number of processes, share the work.
+type Runner struct {
+	broker  *broker.Broker
+	options Options
+	log     *slog.Logger
+	now     func() time.Time
+
+	list    []*Source
+	sources Store // their states
+	ledger  *Ledger
+	budgets map[string]*Budget
+	plans   map[string]map[string]Plan // by source and stream
+	gate    gate
+
+	mu     sync.Mutex
+	counts map[string]Counts
+}
+
+// Counts are what a Runner did for one source.
+type Counts struct {
+	Records     int // published to RAW
+	DeadLetters int
+}
+
+// tick is how often the planner looks; a window is due a moment later at most.
+const tick = 500 * time.Millisecond
+
+// NewRunner makes a runner for sources. The broker must be provisioned.
+func NewRunner(ctx context.Context, b *broker.Broker, sources []*Source, o Options) (*Runner, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &Runner{
+		broker: b, options: o, log: o.Logger, now: o.Now, list: sources, budgets: make(map[string]*Budget),
+		plans: make(map[string]map[string]Plan), counts: make(map[string]Counts),
+	}
+	ledger, err := b.Bucket(ctx, broker.LedgerBucket)
+	if err != nil {
+		return nil, err
+	}
+	budget, err := b.Bucket(ctx, broker.BudgetBucket)
+	if err != nil {
+		return nil, err
+	}
+	states, err := b.Bucket(ctx, broker.SourcesBucket)
+	if err != nil {
+		return nil, err
+	}
+	r.ledger, r.sources = NewLedger(ledger), states
+	for _, s := range sources {
+		if err := r.add(ctx, s, budget); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// add makes a source's plans and gives its room the account's budget.
+func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
+	state, err := loadState(ctx, r.sources, s, r.now())
+	if err != nil {
+		return err
+	}
+	rate := s.Rate
+	if s.Settings.Rate.Requests > 0 {
+		rate = s.Settings.Rate
+	}
+	budget := NewBudget(budgets, s.Account, rate, r.now)
+	r.budgets[s.Settings.Name] = budget
+	s.client.Bind(budget.Take)
+	plans := make(map[string]Plan)
+	for _, stream := range s.Streams() {
+		plan := NewPlan(s.Settings, s.Poller.Describe(), stream, state.Start)
+		plan.OnceSince = r.options.OnceSince
+		plans[stream.Name] = plan
+	}
+	r.plans[s.Settings.Name] = plans
+	return nil
+}
+
+func (r *Runner) once() bool { return !r.options.OnceSince.IsZero() }
+
+// Run plans and reads until the context ends, or, with OnceSince, until nothing is left to be read. What is in hand
+// when the context ends is given back.
+func (r *Runner) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { r.gate.watch(ctx, r.broker, r.now) })
+	for _, s := range r.list {
+		for range s.Settings.Concurrency {
+			consumer, err := r.broker.Consumer(ctx, broker.ConsumerConfig{
+				Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
+				MaxAckPending: s.Settings.Concurrency, AckWait: lease,
+			})
+			if err != nil {
+				cancel()
+				return err
+			}
+			w := &worker{Runner: r, source: s, consumer: consumer}
+			wg.Go(func() { w.run(ctx) })
+		}
+	}
+	err := r.plan(ctx)
+	cancel()
+	return err
+}
+
+// plan offers what is due, again and again.
+func (r *Runner) plan(ctx context.Context) error {
+	failing := false
+	for {
+		left, err := r.offerAll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && !failing:
+			r.log.Warn("the planner cannot go on; it tries again", "error", err.Error())
+		case err == nil && left == 0 && r.once():
+			return nil
+		}
+		failing = err != nil
+		if err := wait(ctx, tick); err != nil {
+			return err
+		}
+	}
+}
+
+// offerAll offers every source's due windows and tells how many are due or queued.
+func (r *Runner) offerAll(ctx context.Context) (left int, err error) {
+	var errs []error
+	for _, s := range r.list {
+		n, err := r.offer(ctx, s)
+		left += n
+		errs = append(errs, err)
+	}
+	return left, errors.Join(errs...)
+}
+
+// offer queues a source's most urgent windows. Little is queued, because a queue delivers in its own order:
+// what becomes urgent meanwhile must not wait behind it.
+func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
+	name := s.Settings.Name
+	queued, err := r.broker.Subjects(ctx, broker.Windows, subjectOf(name, ""))
+	if err != nil {
+		return 1, err
+	}
+	due, waiting, err := r.due(ctx, s)
+	if err != nil {
+		return 1, err
+	}
+	left = len(due) + len(queued) + waiting
+	room := 2*s.Settings.Concurrency - len(queued)
+	for _, task := range due {
+		if room <= 0 {
+			break
+		}
+		subject := subjectOf(name, windowKey(name, task.Window))
+		if _, is := queued[subject]; is {
+			continue
+		}
+		value, err := json.Marshal(task)
+		if err != nil {
+			return left, fmt.Errorf("encode a window: %w", err)
+		}
+		result := r.broker.Publish(ctx, []broker.Message{{Subject: subject, Data: value}})[0]
+		// A full subject means that another planner was first.
+		if result.Err != nil && !errors.Is(result.Err, broker.ErrFull) {
+			return left, fmt.Errorf("queue window %s of %s: %w", WindowID(task.Window), name, result.Err)
+		}
+		room--
+	}
+	return left, nil
+}
+
+// due merges the streams' due windows by class. Waiting counts the windows that failed and will be tried again.
+func (r *Runner) due(ctx context.Context, s *Source) (due []Task, waiting int, err error) {
+	entries, err := r.ledger.All(ctx, s.Settings.Name)
+	if err != nil {
+		return nil, 0, err
+	}
+	now := r.now()
+	byClass := make([][]Task, ClassBackfill+1)
+	for _, stream := range s.Streams() {
+		plan := r.plans[s.Settings.Name][stream.Name]
+		for _, task := range plan.Due(entries[stream.Name], now) {
+			byClass[task.Class] = append(byClass[task.Class], task)
+		}
+		for _, e := range entries[stream.Name] {
+			if e.State == StateFailed && plan.waits(e, now) && !plan.GaveUp(e) {
+				waiting++
+			}
+		}
+	}
+	for _, tasks := range byClass {
+		due = append(due, tasks...)
+	}
+	return due, waiting, nil
+}
+
+// subjectOf is the subject of a window's key, or the filter of a source's windows.
+func subjectOf(source, key string) string {
+	if key == "" {
+		return events.WindowSubjects + "." + source + ".>"
+	}
+	return events.WindowSubjects + "." + key
+}
+
+func (r *Runner) count(s *Source, records int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.counts[s.Settings.Name]
+	c.Records += records
+	r.counts[s.Settings.Name] = c
+}
+
+func (r *Runner) bury(s *Source) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.counts[s.Settings.Name]
+	c.DeadLetters++
+	r.counts[s.Settings.Name] = c
+}
+
+// Counts gives what was done so far, by source.
+func (r *Runner) Counts() map[string]Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[string]Counts, len(r.counts))
+	for name, c := range r.counts {
+		out[name] = c
+	}
+	return out
+}
+
+// Progress is how far the windows of a source are.
+type Progress struct {
+	Done, Left int
+	// Failed are the windows whose last reading failed, with the error.
+	Failed []Entry
+}
+
+// Progress tells for a source how many of the windows that the ledger has or misses are read.
+func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
+	var p Progress
+	entries, err := r.ledger.All(ctx, s.Settings.Name)
+	if err != nil {
+		return p, err
+	}
+	for _, stream := range s.Streams() {
+		plan := r.plans[s.Settings.Name][stream.Name]
+		p.Left += len(plan.Due(entries[stream.Name], r.now()))
+		for _, e := range entries[stream.Name] {
+			switch e.State {
+			case StateFailed:
+				p.Failed = append(p.Failed, e)
+			case StateComplete, StatePartial:
+				p.Done++
+			}
+		}
+	}
+	return p, nil
+}
+
+// gate holds workers back while RAW is full or processors are behind.
+type gate struct{ closed atomic.Bool }
+
+const (
+	gateLook = 2 * time.Second
+	// A quarter of RAW's retention is how old its oldest unprocessed record may be.
+	gateAge = 4
+	// gateFill is the share of RAW's bytes, in percent, above which no window is taken.
+	gateFill = 80
+)
+
+func (g *gate) watch(ctx context.Context, b *broker.Broker, now func() time.Time) {
+	for {
+		closed, err := behind(ctx, b, now())
+		if err == nil {
+			g.closed.Store(closed)
+		}
+		if wait(ctx, gateLook) != nil {
+			return
+		}
+	}
+}
+
+// behind tells whether processors are too far behind for more records to be fetched.
+func behind(ctx context.Context, b *broker.Broker, now time.Time) (bool, error) {
+	state, err := b.StreamState(ctx, broker.Raw)
+	if err != nil {
+		return false, err
+	}
+	if state.MaxBytes > 0 && state.Bytes*100 > uint64(state.MaxBytes)*gateFill {
+		return true, nil
+	}
+	oldest, err := b.OldestUnprocessed(ctx)
+	if err != nil || oldest.IsZero() {
+		return false, err
+	}
+	return now.Sub(oldest) > b.Options().RawRetention/gateAge, nil
+}

@@ -1,0 +1,134 @@
+package pollers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// Source is one configured account: its settings and the room's poller. Account and Rate are what the room
+// said when it connected.
+type Source struct {
+	Settings Settings
+	Poller   Poller
+	Account  string
+	Rate     Rate
+	// Credential names the variables to look at when the vendor refuses the credentials.
+	Credential string
+	// Secrets are kept out of everything that this source says.
+	Secrets Redactor
+
+	client *Client // the room's, which Bind gives its budget
+}
+
+// Streams are those of the poller that the settings select.
+func (s *Source) Streams() []Stream {
+	var out []Stream
+	for _, stream := range s.Poller.Describe().Streams {
+		if s.Settings.Selects(stream.Name) {
+			out = append(out, stream)
+		}
+	}
+	return out
+}
+
+// sourceState is a source's value in its bucket.
+type sourceState struct {
+	// Start is the oldest moment to fetch, fixed at the source's first start.
+	Start time.Time `json:"start"`
+	// Paused says why the vendor refuses the credentials; empty: it does not.
+	Paused  string    `json:"paused,omitempty"`
+	ProbeAt time.Time `json:"probe_at,omitzero"`
+	Probes  int       `json:"probes,omitempty"`
+
+	revision uint64
+}
+
+const (
+	firstProbe   = 30 * time.Second
+	longestProbe = 15 * time.Minute
+	// sinceDefault is how far back a source without SINCE begins.
+	sinceDefault = 24 * time.Hour
+)
+
+// loadState gives a source's state and fixes its start the first time.
+func loadState(ctx context.Context, store Store, s *Source, now time.Time) (sourceState, error) {
+	for {
+		state, err := readState(ctx, store, s.Settings.Name)
+		if !errors.Is(err, broker.ErrNotFound) {
+			return state, err
+		}
+		state.Start = s.Settings.Since.In(s.Poller.Describe().Location).UTC()
+		if state.Start.IsZero() {
+			state.Start = now.Add(-sinceDefault).UTC()
+		}
+		if _, err := saveState(ctx, store, s.Settings.Name, state); err != nil && !errors.Is(err, broker.ErrConflict) {
+			return state, err
+		}
+	}
+}
+
+func readState(ctx context.Context, store Store, name string) (state sourceState, err error) {
+	e, err := store.Get(ctx, name)
+	if err == nil {
+		err = json.Unmarshal(e.Value, &state)
+	}
+	if err != nil {
+		return state, fmt.Errorf("state of source %s: %w", name, err)
+	}
+	state.revision = e.Revision
+	return state, nil
+}
+
+func saveState(ctx context.Context, store Store, name string, state sourceState) (sourceState, error) {
+	value, err := json.Marshal(state)
+	if err == nil {
+		state.revision, err = store.Set(ctx, name, value, state.revision)
+	}
+	if err != nil {
+		return state, fmt.Errorf("state of source %s: %w", name, err)
+	}
+	return state, nil
+}
+
+// pause opens the circuit of a source whose credentials are refused: its windows wait, and one process at
+// a time asks the vendor again, ever more rarely.
+func pause(ctx context.Context, store Store, name, reason string, now time.Time) (bool, error) {
+	state, err := readState(ctx, store, name)
+	if err != nil || state.Paused != "" {
+		return false, err
+	}
+	state.Paused, state.Probes = reason, 0
+	state.ProbeAt = now.Add(firstProbe)
+	_, err = saveState(ctx, store, name, state)
+	if errors.Is(err, broker.ErrConflict) {
+		return false, nil // another process paused it first
+	}
+	return err == nil, err
+}
+
+// probe asks the vendor whether the credentials hold again, if it is time and no other process
+// does. It gives whether the source is still paused.
+func (s *Source) probe(ctx context.Context, store Store, state sourceState, now time.Time) (paused bool, err error) {
+	if now.Before(state.ProbeAt) {
+		return true, nil
+	}
+	state.Probes++
+	state.ProbeAt = now.Add(min(firstProbe<<min(state.Probes, 10), longestProbe))
+	if state, err = saveState(ctx, store, s.Settings.Name, state); err != nil {
+		if errors.Is(err, broker.ErrConflict) {
+			return true, nil
+		}
+		return true, err
+	}
+	if err := s.Poller.Check(ctx); err != nil {
+		return true, nil //nolint:nilerr // still refused, or not to be reached: it stays paused
+	}
+	state.Paused, state.Probes, state.ProbeAt = "", 0, time.Time{}
+	_, err = saveState(ctx, store, s.Settings.Name, state)
+	return err != nil, err
+}

@@ -1,0 +1,318 @@
+package pollers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+const (
+	// lease is how long a worker may be silent before its window is given to another.
+	lease = 30 * time.Second
+	// idle is the pause of a worker that may not take a window now.
+	idle = time.Second
+)
+
+// worker reads windows of one source, one at a time. Several of them, in several processes, share the
+// source's consumer, whose limit of unacknowledged windows is the source's concurrency.
+type worker struct {
+	*Runner
+	source   *Source
+	consumer *broker.Consumer
+}
+
+// run takes windows until the context ends.
+func (w *worker) run(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		if !w.mayTake(ctx) {
+			_ = wait(ctx, idle)
+			continue
+		}
+		deliveries, err := w.consumer.Next(ctx, 1)
+		if err == nil && len(deliveries) > 0 {
+			err = w.take(ctx, deliveries[0])
+		}
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if failures++; failures == 1 {
+			w.log.Warn("a worker cannot go on; it tries again", "source", w.source.Settings.Name, "error", err.Error())
+		}
+		_ = wait(ctx, min(idle<<min(failures, 5), lease))
+	}
+}
+
+// mayTake holds workers back while RAW is behind or full, or the source is paused: a backfill can outrun neither processors nor disk.
+func (w *worker) mayTake(ctx context.Context) bool {
+	if w.gate.closed.Load() {
+		return false
+	}
+	state, err := readState(ctx, w.sources, w.source.Settings.Name)
+	if err != nil {
+		return false
+	}
+	if state.Paused == "" {
+		return true
+	}
+	paused, err := w.source.probe(ctx, w.sources, state, w.now())
+	if err == nil && !paused {
+		w.log.Info("the vendor accepts the credentials again", "source", w.source.Settings.Name)
+	}
+	return err == nil && !paused
+}
+
+// take reads one window: ledger, records, ledger, and only then the acknowledgement. A crash between any two reads
+// the window again and never skips it.
+func (w *worker) take(ctx context.Context, d *broker.Delivery) error {
+	var task Task
+	if err := json.Unmarshal(d.Data, &task); err != nil {
+		w.log.Error("a queued window cannot be read; it is planned anew", "subject", d.Subject, "error", err.Error())
+		return d.Ack()
+	}
+	entry, err := w.ledger.Get(ctx, w.source.Settings.Name, task.Window)
+	if err != nil {
+		return err
+	}
+	plan, ok := w.plans[w.source.Settings.Name][task.Stream]
+	if !ok {
+		return d.Ack() // the stream is no longer selected
+	}
+	if _, due := plan.due(entry, w.now()); !due {
+		return d.Ack() // it was read; only its acknowledgement was lost
+	}
+	before := entry
+	entry.State = StateRunning
+	if entry, err = w.ledger.Set(ctx, w.source.Settings.Name, entry); err != nil {
+		if errors.Is(err, broker.ErrConflict) {
+			return d.Return(idle) // another worker has it
+		}
+		return err
+	}
+	defer w.keep(ctx, d)()
+	entry, err = w.read(ctx, plan, entry)
+	if err != nil {
+		return w.failed(ctx, d, before, entry, err)
+	}
+	return w.completed(ctx, d, plan, entry)
+}
+
+// keep prolongs the lease until the returned function is called.
+func (w *worker) keep(ctx context.Context, d *broker.Delivery) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for wait(ctx, lease/3) == nil {
+			_ = d.InProgress()
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// read fetches the window and publishes its records; the entry is what the ledger shall say of it.
+func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error) {
+	started := w.now().UTC()
+	out := w.publish(ctx, entry.Window)
+	reading, err := w.source.Poller.Fetch(ctx, entry.Window, out.emit)
+	if flushErr := out.pipeline.Flush(); err == nil {
+		err = flushErr
+	}
+	w.count(w.source, out.records)
+	if err != nil {
+		return entry, err
+	}
+	entry.State, entry.ReadAt = StateComplete, started
+	entry.Records, entry.Requests, entry.Fingerprint = out.records, reading.Requests, hex.EncodeToString(out.sum[:])
+	entry.Attempts, entry.Error, entry.FailedAt, entry.RetryAt = 0, "", time.Time{}, time.Time{}
+	if reading.Capped {
+		return w.split(ctx, plan, entry)
+	}
+	return entry, nil
+}
+
+// split replaces a capped window by its halves: first they are in the ledger, then it is split. At
+// the grain it is partial, visibly.
+func (w *worker) split(ctx context.Context, plan Plan, entry Entry) (Entry, error) {
+	older, newer, ok := entry.Window.Split(plan.Stream.Grain, plan.Location)
+	if !ok {
+		entry.State = StatePartial
+		return entry, nil
+	}
+	for _, half := range []Window{older, newer} {
+		_, err := w.ledger.Set(ctx, w.source.Settings.Name, Entry{Window: half, State: StatePlanned})
+		if err != nil && !errors.Is(err, broker.ErrConflict) {
+			return entry, err
+		}
+	}
+	entry.State = StateSplit
+	return entry, nil
+}
+
+func (w *worker) completed(ctx context.Context, d *broker.Delivery, plan Plan, entry Entry) error {
+	if _, err := w.ledger.Set(ctx, w.source.Settings.Name, entry); err != nil {
+		if errors.Is(err, broker.ErrConflict) {
+			return nil // the lease was lost: the other worker's word counts
+		}
+		return err
+	}
+	if entry.State == StatePartial {
+		w.log.Warn("a window is partial: the vendor's cap was reached at its finest grain",
+			"source", w.source.Settings.Name, "stream", entry.Stream, "from", entry.From, "to", entry.To, "grain", plan.Stream.Grain.String())
+	}
+	return d.AckWait(ctx)
+}
+
+// failed says in the ledger why a window was not read and when it is tried again. The task is
+// acknowledged and planned anew then: a window that waits holds no place in the queue.
+func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry Entry, err error) error {
+	name := w.source.Settings.Name
+	if ctx.Err() != nil {
+		return w.giveBack(ctx, d, before, entry)
+	}
+	text := w.source.Secrets.Redact(err.Error())
+	now := w.now()
+	if IsUnauthorized(err) {
+		// The source is at fault, not the window: it is not burnt.
+		entry.State = before.State
+		if w.once() {
+			entry.Attempts, entry.FailedAt, entry.State, entry.Error = onceAttempts, now.UTC(), StateFailed, text
+		}
+		if first, pauseErr := pause(ctx, w.sources, name, text, now); pauseErr != nil {
+			return pauseErr
+		} else if first {
+			w.log.Error("the vendor refuses the credentials; the source is paused", "source", name,
+				"look at", w.source.Credential, "error", text)
+		}
+	} else {
+		entry = w.blame(ctx, entry, err, text, now)
+	}
+	if _, err := w.ledger.Set(ctx, name, entry); err != nil && !errors.Is(err, broker.ErrConflict) {
+		return err
+	}
+	return d.AckWait(ctx)
+}
+
+// blame counts a failure of the window and sets when it is tried again.
+func (w *worker) blame(ctx context.Context, entry Entry, err error, text string, now time.Time) Entry {
+	if w.once() && entry.FailedAt.Before(w.options.OnceSince) {
+		entry.Attempts = 0
+	}
+	entry.Attempts++
+	entry.State, entry.Error, entry.FailedAt = StateFailed, text, now.UTC()
+	delay := backoff(entry.Attempts)
+	if asked, ok := events.RetryDelay(err); ok {
+		delay = max(delay, asked)
+		if holdErr := w.budgets[w.source.Settings.Name].Hold(ctx, asked); holdErr != nil {
+			w.log.Warn("the budget cannot be held back", "source", w.source.Settings.Name, "error", holdErr.Error())
+		}
+	}
+	if events.IsPermanent(err) {
+		delay = max(delay, time.Hour)
+		if w.once() {
+			entry.Attempts = onceAttempts
+		}
+	}
+	entry.RetryAt = now.Add(delay).UTC()
+	w.log.Warn("a window was not read; it is tried again", "source", w.source.Settings.Name, "stream", entry.Stream,
+		"window", WindowID(entry.Window), "attempt", entry.Attempts, "in", delay.Round(time.Millisecond).String(), "error", text)
+	return entry
+}
+
+// giveBack returns a window that a stop interrupted, so that another process takes it at once.
+func (w *worker) giveBack(ctx context.Context, d *broker.Delivery, before, entry Entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	entry.State = before.State
+	if _, err := w.ledger.Set(ctx, w.source.Settings.Name, entry); err != nil && !errors.Is(err, broker.ErrConflict) {
+		return err
+	}
+	return d.Return(0)
+}
+
+// backoff grows from half a second to ten minutes, with full jitter above a floor.
+func backoff(attempt int) time.Duration {
+	limit := min(500*time.Millisecond<<min(attempt-1, 12), 10*time.Minute)
+	return limit/4 + mathrand.N(limit*3/4+1)
+}
+
+// publication is one reading's way to RAW.
+type publication struct {
+	worker      *worker
+	ctx         context.Context
+	window      Window
+	pipeline    *broker.Pipeline
+	id          string
+	traceparent string
+	records     int
+	sum         [16]byte // of the records' fingerprints, whatever their order
+}
+
+func (w *worker) publish(ctx context.Context, window Window) *publication {
+	var id [24]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return &publication{
+		worker: w, ctx: ctx, window: window, pipeline: w.broker.Pipeline(ctx),
+		id:          hex.EncodeToString(id[:8]),
+		traceparent: "00-" + hex.EncodeToString(id[8:]) + "-" + hex.EncodeToString(id[:8]) + "-01",
+	}
+}
+
+// emit stamps a record and sends it. What the room gave may be reused once emit returns: the encoding is a copy.
+func (p *publication) emit(r events.Record) error {
+	source := p.worker.source
+	r.Vendor, r.Source, r.Stream = source.Settings.Vendor, source.Settings.Name, p.window.Stream
+	r.Timezone = source.Poller.Describe().Location.String()
+	r.WindowFrom, r.WindowTo, r.Traceparent = p.window.From, p.window.To, p.traceparent
+	for i := range r.Parts {
+		// A vendor may echo the key that it was asked with.
+		r.Parts[i].Body.Bytes = source.Secrets.RedactBytes(r.Parts[i].Body.Bytes)
+	}
+	fingerprint, err := hex.DecodeString(r.Fingerprint())
+	if err != nil {
+		return fmt.Errorf("fingerprint of %s: %w", r.Key, err)
+	}
+	for i := range p.sum {
+		p.sum[i] += fingerprint[i]
+	}
+	p.records++
+	event, err := events.NewRawEvent(&r, p.id+"."+fmt.Sprint(p.records))
+	if err != nil {
+		return err
+	}
+	if body, too := r.Oversize(); too {
+		return p.bury(&r, event, fmt.Sprintf("the record has %d bytes (sha256 %s); %d are the most that is kept whole", body.Size, body.SHA256, events.MaxRecordBytes))
+	}
+	if err := p.worker.broker.Offload(p.ctx, &event); err != nil {
+		return err
+	}
+	message := broker.Message{Subject: events.RawSubject(&r), Header: make(map[string][]string, 12), Data: event.Data}
+	event.SetHeaders(message.Header)
+	return p.pipeline.Send(message)
+}
+
+// bury dead-letters a record that cannot travel on. The same record read again within a day is the same dead letter.
+func (p *publication) bury(r *events.Record, event events.Event, reason string) error {
+	dead := events.DeadLetter{Stage: events.StagePoll, Name: r.Source, Reason: reason, Attempts: 1, Subject: events.RawSubject(r), At: p.worker.now().UTC()}
+	header := make(map[string][]string, 16)
+	event.SetHeaders(header)
+	dead.SetHeaders(header)
+	header[broker.HeaderMsgID] = []string{events.StagePoll + ":" + r.Source + ":" + r.Fingerprint()}
+	p.worker.bury(p.worker.source)
+	return p.pipeline.Send(broker.Message{Subject: dead.DeadSubject(), Header: header, Data: event.Data})
+}
