@@ -2,7 +2,10 @@ package events
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -91,30 +94,32 @@ func NewRawEvent(r *Record, id string) (Event, error) {
 
 // Kind reads the kind off the type; "" for what is no canonical event.
 func (e *Event) Kind() Kind {
-	t, ok := cutPrefix(e.Type, TypePrefix)
+	t, ok := strings.CutPrefix(e.Type, TypePrefix)
 	if !ok {
 		return ""
 	}
-	for i := len(t) - 1; i >= 0; i-- {
-		if t[i] == '.' {
-			return Kind(t[:i])
+	kind, change, _ := strings.Cut(t, ".")
+	switch change {
+	case "created", "updated", "deleted":
+		return Kind(kind)
+	default:
+		return ""
+	}
+}
+
+// Valid reports what CloudEvents demands of an event and this one lacks. The error is Permanent.
+func (e *Event) Valid() error {
+	for _, a := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+		if a.value == "" {
+			return Permanent(fmt.Errorf("cloudevents attribute %s: is empty or missing, want a value", a.name))
 		}
 	}
-	return ""
-}
-
-func cutPrefix(s, prefix string) (string, bool) {
-	if len(s) < len(prefix) || s[:len(prefix)] != prefix {
-		return s, false
+	if len(e.Extensions) == 0 {
+		return nil
 	}
-	return s[len(prefix):], true
-}
-
-// Valid reports what CloudEvents demands of an event and this one lacks.
-func (e *Event) Valid() error {
-	for name, v := range map[string]string{"id": e.ID, "source": e.Source, "type": e.Type} {
-		if v == "" {
-			return Permanent(fmt.Errorf("cloudevents attribute %s: is empty or missing, want a value", name))
+	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
+		if err := extensionName(name); err != nil {
+			return Permanent(err)
 		}
 	}
 	return nil

@@ -324,27 +324,3 @@ func (*Email) Version() time.Time { return time.Time{} }
 
 // Conversation implements Entity.
 func (e *Email) Conversation() string { return e.ConversationID }
-
-// Reference is an entity of a reference kind (agent, account, department, site, tag, contact,
-// group, membership, article, category, application): a name, and the fields of the vendor's
-// documentation in snake_case.
-type Reference struct {
-	Of Kind `json:"-"`
-	Base
-	Name      string         `json:"name,omitempty"`
-	CreatedAt time.Time      `json:"created_at,omitzero"`
-	UpdatedAt time.Time      `json:"updated_at,omitzero"`
-	Fields    map[string]any `json:"fields,omitempty"`
-}
-
-// Kind implements Entity.
-func (r *Reference) Kind() Kind { return r.Of }
-
-// OccurredAt implements Entity.
-func (r *Reference) OccurredAt() time.Time { return firstTime(r.UpdatedAt, r.CreatedAt) }
-
-// Version implements Entity.
-func (r *Reference) Version() time.Time { return r.UpdatedAt }
-
-// Conversation implements Entity.
-func (*Reference) Conversation() string { return "" }

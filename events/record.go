@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -98,24 +99,37 @@ func (r *Record) Fingerprint() string {
 	for _, p := range r.Parts {
 		fmt.Fprintf(h, "|%s:%d:", p.Name, len(p.Body.Bytes))
 		h.Write(p.Body.Bytes)
+		// Of an oversize part the start alone does not tell two wholes apart.
+		if p.Body.Size > 0 {
+			fmt.Fprintf(h, "|%d:%s", p.Body.Size, p.Body.SHA256)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// EncodeRecord gives the data of a RAW event.
+// EncodeRecord gives the data of a RAW event. Equal records have equal bytes.
 func EncodeRecord(r *Record) ([]byte, error) {
-	b, err := msgpack.Marshal(r)
-	if err != nil {
+	var buf bytes.Buffer
+	enc := msgpack.GetEncoder()
+	defer msgpack.PutEncoder(enc)
+	enc.Reset(&buf)
+	enc.SetSortMapKeys(true)
+	if err := enc.Encode(r); err != nil {
 		return nil, fmt.Errorf("encode record %s of %s/%s: %w", r.Key, r.Source, r.Stream, err)
 	}
-	return b, nil
+	return buf.Bytes(), nil
 }
 
 // DecodeRecord reads the data of a RAW event. The error is Permanent.
 func DecodeRecord(b []byte) (*Record, error) {
+	if err := checkMsgpack(b, maxRecordDepth); err != nil {
+		return nil, Permanent(fmt.Errorf("decode raw record: %w", err))
+	}
 	var r Record
 	if err := msgpack.Unmarshal(b, &r); err != nil {
 		return nil, Permanent(fmt.Errorf("decode raw record: %w", err))
 	}
+	// msgpack gives times in the zone of the machine.
+	r.WindowFrom, r.WindowTo, r.RequestedAt = r.WindowFrom.UTC(), r.WindowTo.UTC(), r.RequestedAt.UTC()
 	return &r, nil
 }

@@ -40,11 +40,26 @@ func RetryAfter(d time.Duration, err error) error {
 	return &retryAfterError{after: d, err: err}
 }
 
-// RetryDelay gives what RetryAfter said, if any error in the chain said it.
+// RetryDelay gives what RetryAfter said, if any error in the chain said it: the outermost, and
+// of joined errors the longest, so that nobody is asked before its time.
 func RetryDelay(err error) (time.Duration, bool) {
-	var r *retryAfterError
-	if errors.As(err, &r) {
-		return r.after, true
+	switch e := err.(type) {
+	case *retryAfterError:
+		return e.after, true
+	case interface{ Unwrap() error }:
+		return RetryDelay(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return longestDelay(e.Unwrap())
+	default:
+		return 0, false
 	}
-	return 0, false
+}
+
+func longestDelay(errs []error) (longest time.Duration, found bool) {
+	for _, err := range errs {
+		if d, ok := RetryDelay(err); ok {
+			longest, found = max(longest, d), true
+		}
+	}
+	return longest, found
 }

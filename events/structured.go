@@ -4,21 +4,22 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 )
 
-// AppendStructured appends the event in structured JSON mode, on one line. JSON
-// data is passed on as it is, so it must be valid JSON without line feeds, as EncodeContent writes
-// it; other data becomes data_base64.
+// AppendStructured appends the event in structured JSON mode, on one line. JSON data is passed on
+// as it is, so it must be valid JSON; line feeds between its tokens are taken out. Other data, and JSON
+// with line feeds that is not valid, becomes data_base64.
 func (e *Event) AppendStructured(dst []byte) []byte {
 	sep := byte('{')
-	e.attributes(func(name, value string) {
-		dst = append(dst, sep)
+	e.attributes(func(header, value string) {
+		name := header[len(headerPrefix):]
+		dst = append(append(dst, sep, '"'), name...)
+		dst = append(dst, '"', ':')
 		sep = ','
-		dst = appendString(dst, name)
-		dst = append(dst, ':')
 		if name == "revision" {
 			dst = append(dst, value...)
 		} else {
@@ -26,38 +27,58 @@ func (e *Event) AppendStructured(dst []byte) []byte {
 		}
 	})
 	if len(e.Data) > 0 {
-		if isJSON(e.DataContentType) {
-			dst = append(append(dst, `,"data":`...), e.Data...)
-		} else {
-			dst = append(dst, `,"data_base64":"`...)
-			dst = base64.StdEncoding.AppendEncode(dst, e.Data)
-			dst = append(dst, '"')
-		}
+		dst = e.appendData(append(dst, ','))
 	}
 	return append(dst, '}')
 }
 
+func (e *Event) appendData(dst []byte) []byte {
+	if isJSON(e.DataContentType) {
+		if bytes.IndexByte(e.Data, '\n') < 0 && bytes.IndexByte(e.Data, '\r') < 0 {
+			return append(append(dst, `"data":`...), e.Data...)
+		}
+		// A line feed inside a JSON string is escaped, so one that is there stands between tokens.
+		var compact bytes.Buffer
+		if json.Compact(&compact, e.Data) == nil {
+			return append(append(dst, `"data":`...), compact.Bytes()...)
+		}
+	}
+	dst = append(dst, `"data_base64":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, e.Data)
+	return append(dst, '"')
+}
+
 func isJSON(contentType string) bool {
+	if contentType == ContentJSON {
+		return true
+	}
 	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.TrimSpace(media)
-	return media == "" || strings.EqualFold(media, ContentJSON) || strings.HasSuffix(strings.ToLower(media), "+json")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == "" || media == ContentJSON || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
 // appendString appends a JSON string. Most attribute values are plain ASCII.
 func appendString(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			var buf bytes.Buffer
-			enc := json.NewEncoder(&buf)
-			enc.SetEscapeHTML(false)
-			_ = enc.Encode(s) // a string always encodes
-			return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+			return append(dst, jsonText(s)...)
 		}
 	}
 	return append(append(append(dst, '"'), s...), '"')
 }
 
-// ParseStructured reads an event in structured JSON mode. The error is Permanent.
+// jsonText is the JSON of a string with HTML characters as they are. U+2028 and its like, which some
+// readers take for line ends, are escaped.
+func jsonText(s string) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s) // a string always encodes
+	return bytes.ReplaceAll(bytes.TrimSuffix(buf.Bytes(), []byte("\n")), []byte("\u0085"), []byte(`\u0085`))
+}
+
+// ParseStructured reads an event in structured JSON mode. Attributes that Parley does not know become
+// strings, whatever their type; null says that an attribute is not there. The error is Permanent.
 func ParseStructured(b []byte) (Event, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(b, &fields); err != nil {
@@ -65,23 +86,47 @@ func ParseStructured(b []byte) (Event, error) {
 	}
 	var e Event
 	for name, raw := range fields {
-		var err error
-		switch name {
-		case "data":
-			e.Data = raw
-		case "data_base64":
-			err = json.Unmarshal(raw, &e.Data)
-		default:
-			var value string
-			if value, err = attributeText(raw); err == nil {
-				err = e.set(name, value)
-			}
+		if name == "data" || name == "data_base64" || string(raw) == "null" {
+			continue
+		}
+		value, err := attributeText(raw)
+		if err == nil {
+			err = e.set(name, value)
 		}
 		if err != nil {
 			return Event{}, Permanent(fmt.Errorf("structured event: %s: %w", name, err))
 		}
 	}
+	if _, ok := fields["specversion"]; !ok {
+		return Event{}, Permanent(fmt.Errorf("structured event: %w", errNoSpecVersion))
+	}
+	// Last, because the content type decides how data is read.
+	if err := e.readData(fields["data"], fields["data_base64"]); err != nil {
+		return Event{}, Permanent(fmt.Errorf("structured event: %w", err))
+	}
 	return e, e.Valid()
+}
+
+// readData takes data as the CloudEvents JSON format says: base64, or a JSON value, or where the
+// content type is not JSON a string whose text is the data.
+func (e *Event) readData(data, base64Data json.RawMessage) error {
+	var text string
+	switch {
+	case base64Data != nil && data != nil:
+		return errors.New("has data and data_base64, want one")
+	case base64Data != nil:
+		if err := json.Unmarshal(base64Data, &e.Data); err != nil {
+			return fmt.Errorf("data_base64: %w", err)
+		}
+	case len(data) > 0 && data[0] == '"' && !isJSON(e.DataContentType):
+		if err := json.Unmarshal(data, &text); err != nil {
+			return fmt.Errorf("data: %w", err)
+		}
+		e.Data = []byte(text)
+	default:
+		e.Data = data
+	}
+	return nil
 }
 
 // attributeText gives the string form of an attribute: a JSON string, number or boolean.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,6 +84,9 @@ func Untoken(token string) (string, bool) {
 			return "", false
 		}
 	}
+	if b.Len() > maxPlainTokenID {
+		return "", false
+	}
 	return b.String(), true
 }
 
@@ -97,40 +101,100 @@ func EntityPath(kind Kind, vendor, source, vendorID string) string {
 }
 
 // FilterSubjects turns a filter of kinds and subject patterns ("conversation",
-// "conversation.liveagent.*") into subjects of EVENTS; an empty one is everything.
+// "conversation.liveagent.*", "*.livechat.support.PK3F") into subjects of EVENTS; an empty one is
+// everything. Of two patterns, one within the other, the wider stays: JetStream refuses a consumer
+// with both. Patterns that overlap only in part both stay, and an event that matches both is
+// delivered once. The entity is written as Token writes it.
 func FilterSubjects(filter []string) ([]string, error) {
 	if len(filter) == 0 {
 		return []string{EventSubjects + ".>"}, nil
 	}
-	subjects := make([]string, 0, len(filter))
+	patterns := make([]pattern, 0, len(filter))
 	for _, f := range filter {
 		tokens := strings.Split(strings.TrimSpace(f), ".")
 		if err := checkFilter(f, tokens); err != nil {
 			return nil, err
 		}
-		if len(tokens) < 4 && tokens[len(tokens)-1] != ">" {
-			tokens = append(tokens, ">")
+		patterns = append(patterns, newPattern(tokens))
+	}
+	subjects := make([]string, 0, len(patterns))
+	for i, p := range patterns {
+		if !coveredByAnother(p, i, patterns) {
+			subjects = append(subjects, p.subject())
 		}
-		subjects = append(subjects, EventSubjects+"."+strings.Join(tokens, "."))
 	}
 	return subjects, nil
+}
+
+// pattern is a filter's four tokens, what it leaves out being "*".
+type pattern [4]string
+
+func newPattern(tokens []string) pattern {
+	p := pattern{"*", "*", "*", "*"}
+	for i, t := range tokens {
+		if t != ">" {
+			p[i] = t
+		}
+	}
+	return p
+}
+
+// covers tells whether p matches every subject that q matches.
+func (p pattern) covers(q pattern) bool {
+	for i := range p {
+		if p[i] != "*" && p[i] != q[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// coveredByAnother tells whether a pattern other than the i-th makes it needless; of equal ones the
+// first stays.
+func coveredByAnother(p pattern, i int, all []pattern) bool {
+	for j, other := range all {
+		if j != i && other.covers(p) && (j < i || other != p) {
+			return true
+		}
+	}
+	return false
+}
+
+// subject writes trailing wildcards as one ">".
+func (p pattern) subject() string {
+	n := len(p)
+	for n > 0 && p[n-1] == "*" {
+		n--
+	}
+	tokens := p[:n]
+	if n < len(p) {
+		tokens = append(tokens[:n:n], ">")
+	}
+	return EventSubjects + "." + strings.Join(tokens, ".")
 }
 
 func checkFilter(filter string, tokens []string) error {
 	if len(tokens) > 4 {
 		return fmt.Errorf("filter %q: want at most <kind>.<vendor>.<source>.<entity>", filter)
 	}
-	known := tokens[0] == "*" || tokens[0] == ">"
-	for _, k := range Kinds() {
-		known = known || tokens[0] == string(k)
-	}
-	if !known {
-		return fmt.Errorf("filter %q: %q is no kind; want one of %v, * or >", filter, tokens[0], Kinds())
-	}
 	for i, t := range tokens {
-		if t == "" || strings.ContainsAny(t, " \t\r\n") || (t == ">" && i < len(tokens)-1) {
+		switch {
+		case t == "*", t == ">" && i == len(tokens)-1:
+		case t == "", strings.ContainsAny(t, "*>"):
 			return fmt.Errorf("filter %q: want tokens between dots, * for any one, > at the end for all", filter)
+		case i == 0 && !slices.Contains(Kinds(), Kind(t)):
+			return fmt.Errorf("filter %q: %q is no kind; want one of %v, * or >", filter, t, Kinds())
+		case (i == 1 || i == 2) && strings.Trim(t, nameChars) != "":
+			return fmt.Errorf("filter %q: %q is no name of a vendor or source; want a-z, 0-9 and -", filter, t)
+		case i == 3 && strings.Trim(t, nameChars+upperLetters+"_=~") != "":
+			return fmt.Errorf("filter %q: %q is no entity; want the id as %q", filter, t, Token(t))
 		}
 	}
 	return nil
 }
+
+const (
+	lowerLetters = "abcdefghijklmnopqrstuvwxyz"
+	upperLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	nameChars    = lowerLetters + "0123456789-"
+)

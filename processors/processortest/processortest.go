@@ -5,13 +5,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/processors"
@@ -91,7 +94,48 @@ func Check(t testing.TB, normalize processors.Normalizer, r *events.Record, enti
 	if content2, err := events.EncodeContent(again); err != nil || !bytes.Equal(content, content2) {
 		t.Errorf("the same record gives other content the second time:\n%s\n%s", content, content2)
 	}
+	Validate(t, entity.Kind(), content)
 	return content
+}
+
+// Validate holds canonical content to the JSON Schema of its kind.
+func Validate(t testing.TB, kind events.Kind, content []byte) {
+	t.Helper()
+	schema, err := compiled(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(content))
+	if err != nil {
+		t.Fatalf("content of %s: %v", kind, err)
+	}
+	if err := schema.Validate(value); err != nil {
+		t.Errorf("content of %s against its schema: %v\n%s", kind, err, content)
+	}
+}
+
+var schemas sync.Map // of *jsonschema.Schema by events.Kind: compiling is dear and fuzzing asks often
+
+func compiled(kind events.Kind) (*jsonschema.Schema, error) {
+	if s, ok := schemas.Load(kind); ok {
+		return s.(*jsonschema.Schema), nil
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(events.Schema(kind)))
+	if err != nil {
+		return nil, fmt.Errorf("schema of %q: %w", kind, err)
+	}
+	id := events.SchemaPrefix + string(kind) + ":v1"
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource(id, document); err != nil {
+		return nil, fmt.Errorf("schema of %q: %w", kind, err)
+	}
+	s, err := compiler.Compile(id)
+	if err != nil {
+		return nil, fmt.Errorf("schema of %q: %w", kind, err)
+	}
+	schemas.Store(kind, s)
+	return s, nil
 }
 
 // Malformed checks that a record is refused with an error that names what is wrong.
