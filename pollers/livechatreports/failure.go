@@ -1,0 +1,71 @@
+package livechatreports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/pollers"
+)
+
+// vendorError is the value of "error" in {"error":{"type":…,"message":…}}. The Reports document has none; the form and the types are
+// those of LiveChat's sibling APIs (facts.md 1.5).
+type vendorError struct {
+	Type    string `json:"type"`
+	Message string `json:"message"`
+}
+
+const maxQuoted = 200
+
+// steer wraps an error as its type demands; false for a type that is not known.
+func (v vendorError) steer(err error) (error, bool) {
+	switch v.Type {
+	case "authentication", "authorization", "license_expired":
+		return pollers.Unauthorized(err), true
+	case "validation", "unsupported_version", "wrong_product_version", "misdirected_request":
+		return events.Permanent(err), true
+	case "too_many_requests", "internal", "request_timeout", "service_unavailable":
+		return err, true
+	}
+	return err, false
+}
+
+// failure is the error of a response with status 200.
+func (p *poller) failure(value []byte) error {
+	var v vendorError
+	if json.Unmarshal(value, &v) != nil {
+		v = vendorError{Message: string(value)}
+	}
+	err, _ := v.steer(fmt.Errorf("error of type %q in a 200, %q: %w", p.quotable(v.Type), p.quotable(v.Message), pollers.ErrIncomplete))
+	return err
+}
+
+// quotable redacts and then shortens: the other way round, the start of a secret could be left at the cut.
+func (p *poller) quotable(text string) string {
+	runes := []rune(p.client.Redact(text))
+	return string(runes[:min(len(runes), maxQuoted)])
+}
+
+// refusal steers the error of another status by the vendor's type, where its body tells one; the
+// status says less: nothing documents which type comes with which.
+func refusal(err error) error {
+	var status *pollers.StatusError
+	if !errors.As(err, &status) {
+		return err
+	}
+	var answer struct {
+		Error vendorError `json:"error"`
+	}
+	if json.Unmarshal(status.Body, &answer) != nil {
+		return err
+	}
+	steered, known := answer.Error.steer(status)
+	if !known {
+		return err
+	}
+	if d, ok := events.RetryDelay(err); ok {
+		return events.RetryAfter(d, steered)
+	}
+	return steered
+}
