@@ -116,18 +116,28 @@ func (l *Ledger) All(ctx context.Context, source string) (map[string][]Entry, er
 	if err != nil {
 		return nil, err
 	}
-	return decodeEntries(source, raw)
+	return newLedgerView().entries(source, raw)
 }
 
-func decodeEntries(source string, raw map[string]broker.Entry) (map[string][]Entry, error) {
+// ledgerView decodes entries once for each revision. One goroutine uses it.
+type ledgerView struct{ decoded map[string]Entry }
+
+func newLedgerView() *ledgerView { return &ledgerView{decoded: make(map[string]Entry)} }
+
+// entries gives a source's part of the ledger's values, by stream, oldest window first.
+func (v *ledgerView) entries(source string, raw map[string]broker.Entry) (map[string][]Entry, error) {
 	byStream := make(map[string][]Entry)
 	for key, value := range raw {
 		if !strings.HasPrefix(key, source+".") {
 			continue
 		}
-		e, err := decodeEntry(value)
-		if err != nil {
-			return nil, fmt.Errorf("ledger entry %s: %w", key, err)
+		e, ok := v.decoded[key]
+		if !ok || e.revision != value.Revision {
+			var err error
+			if e, err = decodeEntry(value); err != nil {
+				return nil, fmt.Errorf("ledger entry %s: %w", key, err)
+			}
+			v.decoded[key] = e
 		}
 		byStream[e.Stream] = append(byStream[e.Stream], e)
 	}

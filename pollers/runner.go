@@ -32,6 +32,9 @@ type Runner struct {
 	list    []*Source
 	sources Store // their states
 	ledger  *Ledger
+	book    *broker.Bucket // the ledger's, for following it
+	mirror  *broker.Mirror
+	view    *ledgerView // the planner's
 	budgets map[string]*Budget
 	plans   map[string]map[string]Plan // by source and stream
 	gate    gate
@@ -73,7 +76,8 @@ func NewRunner(ctx context.Context, b *broker.Broker, sources []*Source, o Optio
 	if err != nil {
 		return nil, err
 	}
-	r.ledger, r.sources = NewLedger(ledger), states
+	r.ledger, r.sources, r.book = NewLedger(ledger), states, ledger
+	r.mirror, r.view = broker.NewMirror(), newLedgerView()
 	for _, s := range sources {
 		if err := r.add(ctx, s, budget); err != nil {
 			return nil, err
@@ -115,6 +119,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { r.gate.watch(ctx, r.broker, r.now) })
+	wg.Go(func() { r.follow(ctx) })
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
 			consumer, err := r.broker.Consumer(ctx, broker.ConsumerConfig{
@@ -134,8 +139,24 @@ func (r *Runner) Run(ctx context.Context) error {
 	return err
 }
 
-// plan offers what is due, again and again.
+// follow keeps the planner's copy of the ledger current.
+func (r *Runner) follow(ctx context.Context) {
+	for wait(ctx, 0) == nil {
+		if err := r.book.Follow(ctx, ">", r.mirror); err != nil && ctx.Err() == nil {
+			r.log.Warn("the ledger cannot be followed; trying again", "error", err.Error())
+			_ = wait(ctx, tick)
+		}
+	}
+}
+
+// plan offers what is due, again and again. Its copy of the ledger may lag: it then offers a window that was just
+// read, which the worker sees and drops, and never misses one.
 func (r *Runner) plan(ctx context.Context) error {
+	select {
+	case <-r.mirror.Ready():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	failing := false
 	for {
 		left, err := r.offerAll(ctx)
@@ -173,7 +194,7 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	due, waiting, err := r.due(ctx, s)
+	due, waiting, err := r.due(s)
 	if err != nil {
 		return 1, err
 	}
@@ -202,8 +223,8 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 }
 
 // due merges the streams' due windows by class. Waiting counts the windows that failed and will be tried again.
-func (r *Runner) due(ctx context.Context, s *Source) (due []Task, waiting int, err error) {
-	entries, err := r.ledger.All(ctx, s.Settings.Name)
+func (r *Runner) due(s *Source) (due []Task, waiting int, err error) {
+	entries, err := r.view.entries(s.Settings.Name, r.mirror.Entries())
 	if err != nil {
 		return nil, 0, err
 	}

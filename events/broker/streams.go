@@ -181,29 +181,32 @@ func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	first := uint64(0)
+	stream, err := b.js.Stream(ctx, Raw)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("stream %s: %w", Raw, err)
+	}
+	var oldest time.Time
 	for p := range partitions {
-		state, err := b.ConsumerState(ctx, Raw, PartitionConsumer(p).Name)
+		consumer := PartitionConsumer(p)
+		state, err := b.ConsumerState(ctx, Raw, consumer.Name)
 		if err != nil {
 			return time.Time{}, err
 		}
-		if !state.Done() && (first == 0 || state.AckFloor < first) {
-			first = state.AckFloor + 1
+		if state.Done() {
+			continue
+		}
+		m, err := stream.GetMsg(ctx, state.AckFloor+1, jetstream.WithGetMsgSubject(consumer.Filters[0]))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // it was processed between the two questions
+		}
+		if err != nil {
+			return time.Time{}, fmt.Errorf("oldest record of partition %d: %w", p, err)
+		}
+		if oldest.IsZero() || m.Time.Before(oldest) {
+			oldest = m.Time
 		}
 	}
-	if first == 0 {
-		return time.Time{}, nil
-	}
-	// The message after the floor may be another partition's: it is no younger than the one that is looked for.
-	stream, err := b.StreamState(ctx, Raw)
-	if err != nil || stream.Messages == 0 {
-		return time.Time{}, err
-	}
-	m, err := b.Read(ctx, Raw, max(first, stream.FirstSeq))
-	if errors.Is(err, ErrNotFound) {
-		return stream.FirstTime, nil
-	}
-	return m.Time, err
+	return oldest, nil
 }
 
 // StreamState is a stream's present size.

@@ -1,0 +1,391 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// atomicFrom is the number of messages from which an atomic batch (one sync to disk) is cheaper than pipelining.
+const atomicFrom = 100
+
+// item is one RAW record on its way to EVENTS.
+type item struct {
+	delivery *broker.Delivery
+	record   *events.Record
+	entity   events.Entity
+	path     string // <kind>.<vendor>.<source>.<entity>: the end of its subjects
+	content  []byte
+	digest   string
+	fence    fence
+	err      error // it is a dead letter
+}
+
+// process turns a batch of deliveries into events and acknowledges them. After an error nothing that is
+// not acknowledged may be taken for done: the caller resets the consumer.
+func (p *partition) process(ctx context.Context, deliveries []*broker.Delivery) error {
+	items := make([]*item, len(deliveries))
+	for i, d := range deliveries {
+		it, err := p.prepare(ctx, d)
+		if err != nil {
+			return err
+		}
+		items[i] = it
+	}
+	left, err := p.bury(ctx, items)
+	if err != nil {
+		return err
+	}
+	if err := p.learn(ctx, left); err != nil {
+		return err
+	}
+	// One message per entity and round: each names the sequence that it follows.
+	for len(left) > 0 {
+		var round []*item
+		round, left = firstOfEach(left)
+		if err := p.round(ctx, round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare decodes and normalises. Its error is the broker's; what is wrong with the record stays in the item.
+func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, error) {
+	it := &item{delivery: d}
+	event, err := events.FromMessage(d.Header, d.Data)
+	if err == nil {
+		err = p.broker.Resolve(ctx, &event)
+		if err != nil && !events.IsPermanent(err) {
+			return nil, err
+		}
+	}
+	if err == nil {
+		it.record, err = events.DecodeRecord(event.Data)
+	}
+	if err != nil {
+		it.err = err
+		return it, nil
+	}
+	if it.err = p.normalize(it); it.err != nil {
+		return it, nil //nolint:nilerr // it becomes a dead letter
+	}
+	base := it.entity.Common()
+	it.path = events.EntityPath(it.entity.Kind(), base.Vendor, base.Source, base.VendorID)
+	it.digest = events.Digest(it.content)
+	it.fence = newFence(it.entity.Version(), it.record.RequestedAt, d.Sequence)
+	return it, nil
+}
+
+// normalize makes the canonical entity; a panic of a room is that record's error and nobody else's.
+func (p *partition) normalize(it *item) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the %s normaliser panicked: %v\n%s", it.record.Vendor, r, debug.Stack())
+		}
+	}()
+	normalize, ok := p.options.Normalizers[it.record.Vendor]
+	if !ok {
+		return fmt.Errorf("vendor %q has no normaliser", it.record.Vendor)
+	}
+	if body, too := it.record.Oversize(); too {
+		return fmt.Errorf("the record has %d bytes, more than the %d that are kept whole", body.Size, events.MaxRecordBytes)
+	}
+	if it.entity, err = normalize(it.record); err != nil {
+		return err
+	}
+	if key := it.entity.Common().VendorID; key != it.record.Key {
+		return fmt.Errorf("the record's key is %q and its entity's %q", it.record.Key, key)
+	}
+	it.content, err = events.EncodeContent(it.entity)
+	return err
+}
+
+// bury dead-letters what cannot be processed, before it is acknowledged, and gives the rest.
+func (p *partition) bury(ctx context.Context, items []*item) (left []*item, err error) {
+	for _, it := range items {
+		if it.err == nil {
+			left = append(left, it)
+			continue
+		}
+		if err := p.buryOne(ctx, it); err != nil {
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+func (p *partition) buryOne(ctx context.Context, it *item) error {
+	d := it.delivery
+	dead := events.DeadLetter{
+		Stage: events.StageProcess, Name: "unknown", Reason: it.err.Error(), Attempts: 1,
+		Stream: broker.Raw, Sequence: d.Sequence, Subject: d.Subject, At: p.options.Now().UTC(),
+	}
+	vendor := ""
+	if it.record != nil {
+		dead.Name, vendor = it.record.Source, it.record.Vendor
+	}
+	header := make(map[string][]string, len(d.Header)+8)
+	for name, values := range d.Header {
+		header[name] = values
+	}
+	dead.SetHeaders(header)
+	if it.record != nil {
+		// A bad record that overlapping windows read again is one dead letter, not one for each reading.
+		header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.record.Fingerprint()}
+	}
+	result := p.broker.Publish(ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: d.Data}})[0]
+	if result.Err != nil {
+		return fmt.Errorf("dead-letter record %d: %w", d.Sequence, result.Err)
+	}
+	p.count(vendor, "", func(c *Counts) {
+		if result.Duplicate {
+			c.Duplicates++
+		} else {
+			c.DeadLetters++
+		}
+	})
+	if !result.Duplicate {
+		p.log.Warn("a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", firstLine(dead.Reason))
+	}
+	return d.Ack()
+}
+
+func firstLine(s string) string {
+	for i := range s {
+		if s[i] == '\n' {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// learn looks up the entities that the cache does not know, all in one request to STATE.
+func (p *partition) learn(ctx context.Context, items []*item) error {
+	var unknown []string
+	asked := make(map[string]bool)
+	for _, it := range items {
+		if _, ok := p.cache.Get(it.path); !ok && !asked[it.path] {
+			asked[it.path] = true
+			unknown = append(unknown, stateSubject(it.path))
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	found, err := p.broker.Last(ctx, broker.State, unknown)
+	if err != nil {
+		return err
+	}
+	for path := range asked {
+		known := state{}
+		if m, ok := found[stateSubject(path)]; ok {
+			if known, err = decodeState(m.Data); err != nil {
+				return err
+			}
+		}
+		p.cache.Add(path, known)
+	}
+	return nil
+}
+
+func stateSubject(path string) string { return events.StateSubjects + "." + path }
+func eventSubject(path string) string { return events.EventSubjects + "." + path }
+
+func firstOfEach(items []*item) (first, rest []*item) {
+	seen := make(map[string]bool, len(items))
+	for _, it := range items {
+		if seen[it.path] {
+			rest = append(rest, it)
+			continue
+		}
+		seen[it.path] = true
+		first = append(first, it)
+	}
+	return first, rest
+}
+
+// round emits what changed of items of different entities: events, then STATE, and only then the acknowledgements. A crash
+// between any two comes again from RAW and finds what was done.
+func (p *partition) round(ctx context.Context, items []*item) error {
+	emitted := make(map[*item]bool, len(items))
+	for attempt, waiting := 0, items; len(waiting) > 0; attempt++ {
+		if attempt == maxRepairs {
+			return fmt.Errorf("events of %d entities are refused again and again: another processor writes them", len(waiting))
+		}
+		changed := p.changed(waiting)
+		refused, err := p.emit(ctx, changed, attempt > 0)
+		if err != nil {
+			return err
+		}
+		for _, it := range changed {
+			emitted[it] = true
+		}
+		for _, it := range refused {
+			delete(emitted, it)
+		}
+		if err := p.repair(ctx, refused); err != nil {
+			return err
+		}
+		waiting = refused
+	}
+	if err := p.remember(ctx, items); err != nil {
+		return err
+	}
+	for _, it := range items {
+		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) {
+			if emitted[it] {
+				c.Events++
+			} else {
+				c.Duplicates++
+			}
+		})
+		if err := it.delivery.Ack(); err != nil {
+			return fmt.Errorf("acknowledge: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxRepairs bounds how often one round is decided anew.
+const maxRepairs = 8
+
+// changed gives the items whose content is not the entity's present one and whose reading is not older.
+func (p *partition) changed(items []*item) (changed []*item) {
+	for _, it := range items {
+		known, _ := p.cache.Get(it.path)
+		newer := it.fence.compare(known.fence) > 0
+		switch {
+		case known.revision == 0 || (newer && known.digest != it.digest):
+			changed = append(changed, it)
+		case newer:
+			// Not written to STATE: that would cost a write for each unchanged record.
+			known.fence = it.fence
+			p.cache.Add(it.path, known)
+		}
+	}
+	return changed
+}
+
+// emit publishes one event for each item, naming the sequence that it must follow, and gives the items that
+// were refused because the cache or STATE was behind.
+func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refused []*item, err error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	messages := make([]broker.Message, len(items))
+	for i, it := range items {
+		if messages[i], err = p.message(ctx, it); err != nil {
+			return nil, err
+		}
+	}
+	if len(items) >= atomicFrom && !alone {
+		first, err := p.broker.PublishAtomic(ctx, messages)
+		if errors.Is(err, broker.ErrConflict) {
+			return items, nil // nothing was stored, and the answer names no subject
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i, it := range items {
+			p.stored(it, first+uint64(i))
+		}
+		return nil, nil
+	}
+	for i, result := range p.broker.Publish(ctx, messages) {
+		switch {
+		case errors.Is(result.Err, broker.ErrConflict):
+			refused = append(refused, items[i])
+		case result.Err != nil:
+			return nil, fmt.Errorf("publish event: %w", result.Err)
+		default:
+			p.stored(items[i], result.Sequence)
+		}
+	}
+	return refused, nil
+}
+
+func (p *partition) message(ctx context.Context, it *item) (broker.Message, error) {
+	known, _ := p.cache.Get(it.path)
+	event := events.NewEvent(it.entity, it.record, known.revision+1, it.digest, it.content)
+	if p.options.Encode != nil {
+		if err := p.options.Encode(&event); err != nil {
+			return broker.Message{}, err
+		}
+	}
+	if err := p.broker.Offload(ctx, &event); err != nil {
+		return broker.Message{}, err
+	}
+	header := make(map[string][]string, 20)
+	event.SetHeaders(header)
+	header[headerFence] = []string{it.fence.String()}
+	header[broker.HeaderExpectedSequence] = []string{strconv.FormatUint(known.sequence, 10)}
+	return broker.Message{Subject: eventSubject(it.path), Header: header, Data: event.Data}, nil
+}
+
+// stored notes the event that an item became.
+func (p *partition) stored(it *item, sequence uint64) {
+	known, _ := p.cache.Get(it.path)
+	p.dirty[it.path] = true
+	p.cache.Add(it.path, state{sequence: sequence, revision: known.revision + 1, digest: it.digest, fence: it.fence})
+}
+
+// repair looks refused entities up in EVENTS, which is the truth. One whose events have aged out keeps what STATE
+// knows of it: only its sequence is gone.
+func (p *partition) repair(ctx context.Context, items []*item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	subjects := make([]string, len(items))
+	for i, it := range items {
+		subjects[i] = eventSubject(it.path)
+	}
+	found, err := p.broker.Last(ctx, broker.Events, subjects)
+	if err != nil {
+		return err
+	}
+	for i, it := range items {
+		known, _ := p.cache.Get(it.path)
+		known.sequence = 0
+		if m, ok := found[subjects[i]]; ok {
+			if known, err = stateOf(m); err != nil {
+				return fmt.Errorf("last event of %s: %w", it.path, err)
+			}
+		}
+		p.dirty[it.path] = true
+		p.cache.Add(it.path, known)
+	}
+	return nil
+}
+
+// remember writes STATE for the items' entities, also for those that were found in EVENTS already:
+// a crash may have kept STATE from being written.
+func (p *partition) remember(ctx context.Context, items []*item) error {
+	messages := make([]broker.Message, 0, len(items))
+	for _, it := range items {
+		if !p.dirty[it.path] {
+			continue
+		}
+		delete(p.dirty, it.path)
+		known, _ := p.cache.Get(it.path)
+		messages = append(messages, broker.Message{Subject: stateSubject(it.path), Data: known.encode()})
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	if len(messages) >= atomicFrom {
+		_, err := p.broker.PublishAtomic(ctx, messages)
+		return err
+	}
+	for _, result := range p.broker.Publish(ctx, messages) {
+		if result.Err != nil {
+			return fmt.Errorf("write state: %w", result.Err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package processors
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// Options steer a Runner; only Normalizers is required.
+type Options struct {
+	// Normalizers by the vendor's name.
+	Normalizers map[string]Normalizer
+	// Encode changes an event's data from JSON to another encoding; nil leaves JSON.
+	Encode func(*events.Event) error
+	// CacheBytes bounds the memory of last states, over all partitions; 0 is 64 MiB.
+	CacheBytes int64
+	// Batch is the most records that are processed at once; 0 is 512.
+	Batch  int
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Runner processes the partitions of RAW that fall to this process. Any number of processes share them.
+type Runner struct {
+	broker  *broker.Broker
+	options Options
+	log     *slog.Logger
+	id      string
+	members *broker.Bucket
+
+	mu     sync.Mutex
+	counts map[CountKey]Counts
+}
+
+// CountKey is a vendor and a kind; the kind of what was no entity is "".
+type CountKey struct {
+	Vendor string
+	Kind   events.Kind
+}
+
+// Counts are what a Runner did.
+type Counts struct{ Events, Duplicates, DeadLetters int }
+
+const (
+	// look is how often a process says that it is alive and looks who else is.
+	look = broker.MemberTTL / 5
+	// entryBytes is about what one cached state takes, keys and map included.
+	entryBytes = 400
+	// stopLimit is how long a batch in hand may take when the process stops.
+	stopLimit = 5 * time.Second
+)
+
+// NewRunner makes a runner. The broker must be provisioned.
+func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error) {
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.Batch == 0 {
+		o.Batch = 512
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	members, err := b.Bucket(ctx, broker.MembersBucket)
+	if err != nil {
+		return nil, err
+	}
+	return &Runner{
+		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members,
+		counts: make(map[CountKey]Counts),
+	}, nil
+}
+
+// Run processes until the context ends, and then gives its partitions up.
+func (r *Runner) Run(ctx context.Context) error {
+	partitions, err := r.broker.Partitions(ctx)
+	if err != nil {
+		return err
+	}
+	running := make(map[int]func()) // stops a partition and waits for it
+	defer func() {
+		var wg sync.WaitGroup
+		for _, stop := range running {
+			wg.Go(stop)
+		}
+		wg.Wait()
+		r.leave(ctx)
+	}()
+	for failing := false; ; {
+		mine, err := r.share(ctx, partitions)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && !failing:
+			r.log.Warn("a processor cannot tell its share; it keeps what it has", "error", err.Error())
+		case err == nil:
+			r.adjust(ctx, running, mine, partitions)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(look):
+		}
+	}
+}
+
+// share says that this process is alive and gives its partitions: every n-th, counted over the sorted members.
+func (r *Runner) share(ctx context.Context, partitions int) (mine []int, err error) {
+	if err := r.members.Put(ctx, "process."+r.id, []byte("1")); err != nil {
+		return nil, err
+	}
+	all, err := r.members.All(ctx, "process.*")
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	i := slices.Index(names, "process."+r.id)
+	if i < 0 {
+		return nil, errors.New("the members' bucket does not show what was just put")
+	}
+	for n := i; n < partitions; n += len(names) {
+		mine = append(mine, n)
+	}
+	return mine, nil
+}
+
+// leave makes the others take over without waiting for this process to be found silent.
+func (r *Runner) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := r.members.Delete(ctx, "process."+r.id); err != nil {
+		r.log.Debug("a processor could not say that it left", "error", err.Error())
+	}
+}
+
+// adjust stops partitions that are another's now and starts those that are this process's.
+func (r *Runner) adjust(ctx context.Context, running map[int]func(), mine []int, partitions int) {
+	for n, stop := range running {
+		if !slices.Contains(mine, n) {
+			stop()
+			delete(running, n)
+		}
+	}
+	for _, n := range mine {
+		if running[n] == nil {
+			running[n] = r.start(ctx, n, partitions)
+		}
+	}
+}
+
+// start runs a partition and gives the function that stops it.
+func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()) {
+	size := max(int(r.options.CacheBytes/int64(partitions)/entryBytes), 2*r.options.Batch)
+	cache, err := simplelru.NewLRU[string, state](size, nil)
+	if err != nil {
+		panic(err) // only a size below one is refused
+	}
+	p := &partition{Runner: r, number: number, cache: cache, dirty: make(map[string]bool)}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (r *Runner) count(vendor string, kind events.Kind, add func(*Counts)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := CountKey{Vendor: vendor, Kind: kind}
+	c := r.counts[key]
+	add(&c)
+	r.counts[key] = c
+}
+
+// Counts gives what was done so far.
+func (r *Runner) Counts() map[CountKey]Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make(map[CountKey]Counts, len(r.counts))
+	for k, c := range r.counts {
+		out[k] = c
+	}
+	return out
+}
+
+// partition is one part of RAW. Its consumer is pinned: while this process owns it no other gets its records, and
+// they come in order.
+type partition struct {
+	*Runner
+	number int
+	cache  *simplelru.LRU[string, state]
+	// dirty are the entities whose state is newer in the cache than in STATE.
+	dirty map[string]bool
+}
+
+func (p *partition) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		err := p.consume(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if failures++; failures == 1 {
+			p.log.Warn("a partition is processed no further; trying again", "partition", p.number, "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(250*time.Millisecond<<min(failures, 6), 10*time.Second)):
+		}
+	}
+}
+
+// consume processes batches until something fails: then everything above the ack floor must come again, in order.
+func (p *partition) consume(ctx context.Context) error {
+	consumer, err := p.broker.Consumer(ctx, broker.PartitionConsumer(p.number))
+	if err != nil {
+		return err
+	}
+	defer p.release(ctx, consumer)
+	owner := false
+	for {
+		deliveries, err := consumer.Next(ctx, p.options.Batch)
+		if errors.Is(err, broker.ErrNewOwner) {
+			// Another process may have written since: nothing that is remembered holds, and what it left unfinished comes first.
+			p.forget()
+			owner = true
+			if err := consumer.Reset(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if len(deliveries) == 0 {
+			continue
+		}
+		if !owner {
+			return errors.New("records came without their owner's mark")
+		}
+		if err := p.finish(ctx, deliveries); err != nil {
+			return err
+		}
+	}
+}
+
+// finish processes a batch to its end, also when the process is told to stop meanwhile.
+func (p *partition) finish(ctx context.Context, deliveries []*broker.Delivery) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(stopLimit, cancel) })
+	defer stop()
+	if err := p.process(work, deliveries); err != nil {
+		return fmt.Errorf("partition %d: %w", p.number, err)
+	}
+	return nil
+}
+
+func (p *partition) forget() {
+	p.cache.Purge()
+	clear(p.dirty)
+}
+
+// release lets another process own the partition at once; giving it up also makes everything unacknowledged come
+// again in order to whoever is next, this process included.
+func (p *partition) release(ctx context.Context, consumer *broker.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	p.forget()
+	if err := consumer.Release(ctx); err != nil {
+		p.log.Debug("a partition could not be released; it is taken over when its owner has been silent", "partition", p.number, "error", err.Error())
+	}
+}

@@ -1,0 +1,103 @@
+package processors
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// headerFence carries an event's fence, so that EVENTS alone can tell what STATE must hold.
+const headerFence = "Parley-Fence"
+
+// fence orders readings of one entity: by the vendor's own time of change where there is one, then by when the vendor was
+// asked, then by RAW's sequence. A reading that is not newer than the last one that counted is dropped: an older
+// fetch that arrives late never overwrites a newer one.
+type fence struct {
+	version   int64 // Unix nanoseconds; 0: the vendor gives none
+	requested int64
+	sequence  uint64
+}
+
+func newFence(version, requested time.Time, sequence uint64) fence {
+	f := fence{sequence: sequence}
+	if !version.IsZero() {
+		f.version = version.UnixNano()
+	}
+	if !requested.IsZero() {
+		f.requested = requested.UnixNano()
+	}
+	return f
+}
+
+// compare is negative when f is older than g. Without a version on both sides it does not count.
+func (f fence) compare(g fence) int {
+	if f.version != 0 && g.version != 0 && f.version != g.version {
+		return cmp.Compare(f.version, g.version)
+	}
+	return cmp.Or(cmp.Compare(f.requested, g.requested), cmp.Compare(f.sequence, g.sequence))
+}
+
+func (f fence) String() string { return fmt.Sprintf("%d.%d.%d", f.version, f.requested, f.sequence) }
+
+func parseFence(text string) (f fence, err error) {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		return f, fmt.Errorf("fence %q: want three numbers", text)
+	}
+	f.version, err = strconv.ParseInt(parts[0], 10, 64)
+	if err == nil {
+		f.requested, err = strconv.ParseInt(parts[1], 10, 64)
+	}
+	if err == nil {
+		f.sequence, err = strconv.ParseUint(parts[2], 10, 64)
+	}
+	if err != nil {
+		return f, fmt.Errorf("fence %q: want three numbers", text)
+	}
+	return f, nil
+}
+
+// state is what is known of an entity: its last event. The zero state is an entity that was never emitted.
+type state struct {
+	sequence uint64 // of the event in EVENTS; 0 when it has aged out
+	revision uint64
+	digest   string
+	fence    fence
+}
+
+// encode writes STATE's value: four words.
+func (s state) encode() []byte {
+	return fmt.Appendf(nil, "%d %d %s %s", s.sequence, s.revision, s.digest, s.fence)
+}
+
+func decodeState(value []byte) (s state, err error) {
+	words := strings.Fields(string(value))
+	if len(words) != 4 {
+		return s, fmt.Errorf("state %q: want sequence, revision, digest and fence", value)
+	}
+	if s.sequence, err = strconv.ParseUint(words[0], 10, 64); err != nil {
+		return s, fmt.Errorf("state %q: sequence: %w", value, err)
+	}
+	if s.revision, err = strconv.ParseUint(words[1], 10, 64); err != nil {
+		return s, fmt.Errorf("state %q: revision: %w", value, err)
+	}
+	s.digest = words[2]
+	s.fence, err = parseFence(words[3])
+	return s, err
+}
+
+// stateOf reads the state off the entity's last event.
+func stateOf(m broker.Message) (s state, err error) {
+	e, err := events.FromMessage(m.Header, nil)
+	if err != nil {
+		return s, err
+	}
+	s = state{sequence: m.Sequence, revision: e.Revision, digest: e.Digest}
+	s.fence, err = parseFence(m.Get(headerFence))
+	return s, err
+}
