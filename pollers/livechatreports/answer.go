@@ -26,7 +26,7 @@ type answer struct {
 	days        interval
 	url         string
 	requestedAt time.Time
-	buckets     []member
+	buckets     []bucket
 	rest        []member // all members but the records, in the vendor's order
 }
 
@@ -34,6 +34,13 @@ type answer struct {
 type member struct {
 	name  string
 	value []byte
+}
+
+// bucket is a member of the records.
+type bucket struct {
+	member
+	day   interval
+	isDay bool // else its name is that of no day
 }
 
 // membersOf lists the members of a JSON object. A name that is there twice leaves open which value
@@ -72,10 +79,10 @@ func (p *poller) takeApart(a *answer, whole []byte) error {
 	if err := a.checkName(); err != nil {
 		return err
 	}
-	if a.buckets, err = membersOf(records); err != nil {
+	if members, err = membersOf(records); err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
-	return p.checkDays(a)
+	return p.fileByDay(a, members)
 }
 
 func (a *answer) checkName() error {
@@ -88,13 +95,16 @@ func (a *answer) checkName() error {
 	return fmt.Errorf("response is not named %s: %w", a.report.name, pollers.ErrIncomplete)
 }
 
-// checkDays refuses days that were not asked for: the vendor then answers another question, of which it
-// may have left out days of ours.
-func (p *poller) checkDays(a *answer) error {
-	for _, b := range a.buckets {
-		if day, ok := p.day(b.name); ok && (day.from.Before(a.days.from) || !day.from.Before(a.days.to)) {
-			return fmt.Errorf("records: %s was not asked for: %w", b.name, pollers.ErrIncomplete)
+// fileByDay fills the buckets. A day that was not asked for is refused: the vendor then answers another question, and may
+// have left out days of ours.
+func (p *poller) fileByDay(a *answer, records []member) error {
+	a.buckets = make([]bucket, len(records))
+	for i, m := range records {
+		day, ok := p.day(m.name)
+		if ok && (day.from.Before(a.days.from) || !day.from.Before(a.days.to)) {
+			return fmt.Errorf("records: %s was not asked for: %w", m.name, pollers.ErrIncomplete)
 		}
+		a.buckets[i] = bucket{m, day, ok}
 	}
 	return nil
 }
@@ -121,15 +131,15 @@ func (p *poller) emit(a *answer, emit func(events.Record) error) error {
 		return nil
 	}
 	r := p.record(a, grainWindow, object(a.rest...))
-	p.place(&r, a.days)
+	place(&r, a.days)
 	return emit(r)
 }
 
-func (p *poller) bucketRecord(a *answer, b member) events.Record {
-	r := p.record(a, grainDay, object(b))
-	if day, ok := p.day(b.name); ok {
+func (p *poller) bucketRecord(a *answer, b bucket) events.Record {
+	r := p.record(a, grainDay, object(b.member))
+	if b.isDay {
 		r.Params["bucket"] = b.name
-		p.place(&r, day)
+		place(&r, b.day)
 	}
 	return r
 }
@@ -143,7 +153,7 @@ func (p *poller) record(a *answer, grain string, text []byte) events.Record {
 }
 
 // place gives a record its interval, and with it its key.
-func (p *poller) place(r *events.Record, i interval) {
+func place(r *events.Record, i interval) {
 	r.Params["start"] = i.from.Format(time.RFC3339)
 	r.Params["end"] = i.to.Format(time.RFC3339)
 	r.Key = events.MetricKey(r.Params["report"], i.from, r.Params["grain"], nil)
