@@ -116,7 +116,7 @@ func (d *DeadLetter) read(name, value string) (err error) {
 	}
 	for known, field := range text {
 		if strings.EqualFold(name, known) {
-			*field, err = decodeHeader(value)
+			*field, err = decodeText(value)
 			return err
 		}
 	}
