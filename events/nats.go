@@ -237,9 +237,11 @@ func percentEncode(s string, from int) string {
 	return b.String()
 }
 
-// decodeHeader undoes quoting, then percent-encoding; what is then no UTF-8 is refused.
-func decodeHeader(s string) (string, error) {
-	s = unquote(s)
+// decodeHeader undoes quoting, then percent-encoding.
+func decodeHeader(s string) (string, error) { return decodeText(unquote(s)) }
+
+// decodeText undoes percent-encoding; what is then no UTF-8 is refused.
+func decodeText(s string) (string, error) {
 	if strings.IndexByte(s, '%') >= 0 {
 		decoded, err := percentDecode(s)
 		if err != nil {
