@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -41,12 +43,16 @@ const (
 var ErrNewOwner = errors.New("became the owner")
 
 // Consumer takes messages from a durable consumer. One goroutine uses it.
+//
+// It pulls by itself instead of through the client's Fetch, whose inbox cannot be given up at a known moment: what
+// the server sends to a forgotten request after a reset is lost until its AckWait.
 type Consumer struct {
-	broker *Broker
-	config ConsumerConfig
-	cons   jetstream.Consumer
-	open   jetstream.MessageBatch // what the last request still gives
-	pin    string
+	broker  *Broker
+	config  ConsumerConfig
+	sub     *nats.Subscription // the inbox of the open request
+	wanted  int                // messages that the open request may still give; 0: none is open
+	expires time.Time          // of the open request
+	pin     string
 }
 
 // Consumer creates or updates the durable consumer, keeping its position, and gives access to it.
@@ -72,11 +78,10 @@ func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, err
 		info := existing.CachedInfo().Config
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = info.DeliverPolicy, info.OptStartTime, info.OptStartSeq
 	}
-	cons, err := b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg)
-	if err != nil {
+	if _, err := b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg); err != nil {
 		return nil, fmt.Errorf("consumer %s of %s: %w", c.Name, c.Stream, err)
 	}
-	return &Consumer{broker: b, config: c, cons: cons}, nil
+	return &Consumer{broker: b, config: c}, nil
 }
 
 // Delivery is a message that was delivered and waits for its acknowledgement.
@@ -86,120 +91,153 @@ type Delivery struct {
 	Delivered uint64
 	// Pending is how many messages waited behind this one.
 	Pending uint64
-	// AckFloor is not known here; see Consumer.State.
-	msg jetstream.Msg
+
+	nc    *nats.Conn
+	reply string
 }
 
 // Ack says that the message is done with. It does not wait: a lost acknowledgement means another delivery.
-func (d *Delivery) Ack() error { return d.msg.Ack() }
+func (d *Delivery) Ack() error { return d.nc.Publish(d.reply, []byte("+ACK")) }
 
 // AckWait says so and waits for the server's word.
-func (d *Delivery) AckWait(ctx context.Context) error { return d.msg.DoubleAck(ctx) }
+func (d *Delivery) AckWait(ctx context.Context) error {
+	_, err := d.nc.RequestWithContext(ctx, d.reply, []byte("+ACK"))
+	return err
+}
 
 // InProgress keeps the message from being delivered again while it is worked on.
-func (d *Delivery) InProgress() error { return d.msg.InProgress() }
+func (d *Delivery) InProgress() error { return d.nc.Publish(d.reply, []byte("+WPI")) }
 
 // Return gives the message back, to be delivered again after a delay.
-func (d *Delivery) Return(delay time.Duration) error { return d.msg.NakWithDelay(delay) }
+func (d *Delivery) Return(delay time.Duration) error {
+	return d.nc.Publish(d.reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, delay.Nanoseconds()))
+}
 
 // Next gives up to limit messages: as soon as there is one, what came with it. Nil without an error means that none
 // came for a while (about two seconds), or that another process owns the consumer. ErrNewOwner: see there.
 func (c *Consumer) Next(ctx context.Context, limit int) ([]*Delivery, error) {
-	if c.open == nil {
-		opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(pull)}
-		if c.config.Pinned {
-			opts = append(opts, jetstream.FetchPriorityGroup(pinGroup))
+	if c.wanted == 0 || time.Now().After(c.expires.Add(time.Second)) {
+		if err := c.request(limit); err != nil {
+			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
 		}
-		open, err := c.cons.Fetch(limit, opts...)
+	}
+	var batch []*Delivery
+	for len(batch) < limit && c.wanted > 0 {
+		patience := time.Until(c.expires.Add(time.Second))
+		if len(batch) > 0 {
+			patience = settle
+		}
+		d, err := c.receive(ctx, patience)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			break
+		}
 		if err != nil {
-			return nil, fmt.Errorf("fetch from %s: %w", c.config.Name, err)
+			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
 		}
-		c.open = open
-	}
-	batch, ended, err := collect(ctx, c.open, limit)
-	if ended {
-		if fetchErr := c.open.Error(); err == nil && fetchErr != nil && len(batch) == 0 && !harmless(fetchErr) {
-			err = fmt.Errorf("fetch from %s: %w", c.config.Name, fetchErr)
+		if d != nil {
+			batch = append(batch, d)
 		}
-		c.open = nil
 	}
-	if err != nil {
+	if err := c.checkPin(batch); err != nil {
 		return nil, err
-	}
-	return c.checkPin(batch)
-}
-
-// harmless are the ends of a request that mean nothing more than "none came".
-func harmless(err error) bool {
-	return errors.Is(err, jetstream.ErrPinIDMismatch) || errors.Is(err, jetstream.ErrNoMessages)
-}
-
-func collect(ctx context.Context, open jetstream.MessageBatch, limit int) (batch []*Delivery, ended bool, err error) {
-	var quiet <-chan time.Time
-	for len(batch) < limit {
-		select {
-		case m, ok := <-open.Messages():
-			if !ok {
-				return batch, true, nil
-			}
-			d, err := delivery(m)
-			if err != nil {
-				return nil, false, err
-			}
-			batch = append(batch, d)
-			continue
-		default:
-		}
-		if len(batch) > 0 && quiet == nil {
-			quiet = time.After(settle)
-		}
-		select {
-		case m, ok := <-open.Messages():
-			if !ok {
-				return batch, true, nil
-			}
-			d, err := delivery(m)
-			if err != nil {
-				return nil, false, err
-			}
-			batch = append(batch, d)
-		case <-quiet:
-			return batch, false, nil
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		}
-	}
-	return batch, false, nil
-}
-
-func delivery(m jetstream.Msg) (*Delivery, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, fmt.Errorf("delivery without metadata: %w", err)
-	}
-	return &Delivery{
-		Message:   Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp},
-		Delivered: meta.NumDelivered, Pending: meta.NumPending, msg: m,
-	}, nil
-}
-
-func (c *Consumer) checkPin(batch []*Delivery) ([]*Delivery, error) {
-	if !c.config.Pinned {
-		return batch, nil
-	}
-	for _, d := range batch {
-		if id := d.Get("Nats-Pin-Id"); id != "" && id != c.pin {
-			c.pin = id
-			c.open = nil
-			return nil, ErrNewOwner
-		}
 	}
 	return batch, nil
 }
 
+// request asks the server for messages.
+func (c *Consumer) request(limit int) (err error) {
+	if c.sub == nil {
+		if c.sub, err = c.broker.nc.SubscribeSync(c.broker.nc.NewInbox()); err != nil {
+			return err
+		}
+		if err := c.sub.SetPendingLimits(-1, -1); err != nil {
+			return err
+		}
+	}
+	ask := struct {
+		Batch   int           `json:"batch"`
+		Expires time.Duration `json:"expires"`
+		Group   string        `json:"group,omitempty"`
+		Pin     string        `json:"id,omitempty"`
+	}{Batch: limit, Expires: pull}
+	if c.config.Pinned {
+		ask.Group, ask.Pin = pinGroup, c.pin
+	}
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return err
+	}
+	c.wanted, c.expires = limit, time.Now().Add(pull)
+	return c.broker.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.config.Stream+"."+c.config.Name, c.sub.Subject, body)
+}
+
+// receive gives the next message; nil when the server only said something about the request.
+func (c *Consumer) receive(ctx context.Context, patience time.Duration) (*Delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(patience, 0))
+	defer cancel()
+	m, err := c.sub.NextMsgWithContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if status := m.Header.Get("Status"); status != "" && len(m.Data) == 0 {
+		return nil, c.status(status, m.Header.Get("Description"))
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("a delivery without metadata: %w", err)
+	}
+	c.wanted--
+	return &Delivery{
+		Message:   Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: meta.Sequence.Stream, Time: meta.Timestamp},
+		Delivered: meta.NumDelivered, Pending: meta.NumPending, nc: c.broker.nc, reply: m.Reply,
+	}, nil
+}
+
+// status is the server's word on the open request.
+func (c *Consumer) status(code, description string) error {
+	switch code {
+	case "100": // a heartbeat
+		return nil
+	case "404", "408": // none came in time
+		c.wanted = 0
+		return nil
+	case "423": // another process has become the owner
+		c.wanted, c.pin = 0, ""
+		return nil
+	default:
+		c.wanted = 0
+		return fmt.Errorf("%s %s", code, description)
+	}
+}
+
+// checkPin tells when a delivery shows that this process has become the owner.
+func (c *Consumer) checkPin(batch []*Delivery) error {
+	if !c.config.Pinned {
+		return nil
+	}
+	for _, d := range batch {
+		if id := d.Get("Nats-Pin-Id"); id != "" && id != c.pin {
+			c.pin = id
+			return ErrNewOwner
+		}
+	}
+	return nil
+}
+
+// abandon gives the inbox up: the server finds nobody there and keeps what it would have sent.
+func (c *Consumer) abandon() {
+	if c.sub != nil {
+		_ = c.sub.Unsubscribe()
+	}
+	c.sub, c.wanted = nil, 0
+}
+
+// Close gives the consumer up in this process; its position stays.
+func (c *Consumer) Close() { c.abandon() }
+
 // Reset makes the server deliver everything above the ack floor again, in order, even what was acknowledged above it.
 func (c *Consumer) Reset(ctx context.Context) error {
-	c.open = nil
+	c.abandon()
 	if _, err := c.broker.js.ResetConsumer(ctx, c.config.Stream, c.config.Name); err != nil {
 		return fmt.Errorf("reset consumer %s: %w", c.config.Name, err)
 	}
@@ -208,7 +246,7 @@ func (c *Consumer) Reset(ctx context.Context) error {
 
 // Release gives a pinned consumer up at once, if this process owns it, so that another need not wait.
 func (c *Consumer) Release(ctx context.Context) error {
-	c.open = nil
+	c.abandon()
 	if c.pin == "" {
 		return nil
 	}
@@ -276,10 +314,11 @@ func (b *Broker) Follow(ctx context.Context, stream string, filters []string, vi
 		if err != nil {
 			return fmt.Errorf("follow %s: %w", stream, err)
 		}
-		d, err := delivery(m)
-		if err == nil {
-			err = visit(d.Message)
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("follow %s: %w", stream, err)
 		}
+		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp})
 		if err != nil {
 			return err
 		}
