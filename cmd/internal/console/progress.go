@@ -1,0 +1,136 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// plainInterval is the time between two lines of progress where there is no terminal.
+const plainInterval = 5 * time.Second
+
+// Progress shows how far several things are: as bars on a terminal, else as a plain line every few seconds. It is a writer of
+// whole lines, which appear above the bars: log through it while it is open. It is safe for concurrent use.
+type Progress struct {
+	w    io.Writer
+	bars *mpb.Progress // nil: no terminal
+
+	mu     sync.Mutex
+	closed bool
+	tasks  []*task // in the order of their first Set
+	last   time.Time
+	dirty  bool // Set was called after the last plain line
+}
+
+type task struct {
+	name        string
+	done, total int64
+	bar         *mpb.Bar
+}
+
+// NewProgress shows on w. Close it.
+func NewProgress(w io.Writer) *Progress {
+	p := &Progress{w: w, last: time.Now()}
+	if Terminal(w) {
+		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(64))
+	}
+	return p
+}
+
+// Set says that done of total parts of a named thing are done. The total may grow; 0 is unknown.
+func (p *Progress) Set(name string, done, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	t := p.task(name)
+	t.done, t.total = done, total
+	p.dirty = true
+	if t.bar != nil {
+		t.bar.SetTotal(total, false)
+		t.bar.SetCurrent(done)
+		return
+	}
+	if time.Since(p.last) >= plainInterval {
+		p.line()
+	}
+}
+
+func (p *Progress) task(name string) *task {
+	for _, t := range p.tasks {
+		if t.name == name {
+			return t
+		}
+	}
+	t := &task{name: name}
+	if p.bars != nil {
+		// Made without a total, a bar is not complete before Close: the total may grow.
+		t.bar = p.bars.AddBar(0,
+			mpb.PrependDecorators(decor.Name(Printable(name), decor.WCSyncSpaceR), decor.CountersNoUnit("%d/%d", decor.WCSyncSpace)),
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)),
+		)
+	}
+	p.tasks = append(p.tasks, t)
+	return t
+}
+
+// line writes where everything is. Nobody can be told of a failing terminal on that terminal.
+func (p *Progress) line() {
+	parts := make([]string, len(p.tasks))
+	for i, t := range p.tasks {
+		parts[i] = fmt.Sprintf("%s %d", Printable(t.name), t.done)
+		if t.total > 0 {
+			parts[i] += fmt.Sprintf("/%d (%d%%)", t.total, 100*min(t.done, t.total)/t.total)
+		}
+	}
+	_, _ = fmt.Fprintln(p.w, "progress: "+strings.Join(parts, ", "))
+	p.last, p.dirty = time.Now(), false
+}
+
+// Write writes whole lines, above the bars.
+func (p *Progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bars != nil && !p.closed {
+		return p.bars.Write(b)
+	}
+	return p.w.Write(b)
+}
+
+// Fd is that of the writer below, so that Terminal sees through.
+func (p *Progress) Fd() uintptr {
+	if f, ok := p.w.(interface{ Fd() uintptr }); ok {
+		return f.Fd()
+	}
+	return noFile
+}
+
+// Close leaves the last state on the screen. After it Set does nothing, and Write writes on.
+func (p *Progress) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	if p.bars == nil {
+		if p.dirty {
+			p.line()
+		}
+		return
+	}
+	for _, t := range p.tasks {
+		if t.total > 0 && t.done >= t.total {
+			t.bar.SetTotal(t.total, true)
+		} else {
+			t.bar.Abort(false)
+		}
+	}
+	p.bars.Wait()
+}
