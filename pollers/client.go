@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -25,7 +26,9 @@ type Client struct {
 	secrets  Redactor
 	maxBytes int64
 	stall    time.Duration
+	retries  int
 	now      func() time.Time
+	skew     atomic.Pointer[time.Duration]
 }
 
 // Bind makes the client take its permits from a budget. It is called before the first request.
@@ -41,6 +44,8 @@ type ClientOptions struct {
 	MaxBytes int64
 	// Stall is how long a body may give no byte; 0 is one minute.
 	Stall time.Duration
+	// Retries is how often Do tries again when the vendor cannot be reached, is busy or answers 5xx.
+	Retries int
 	// Transport is for tests; nil is a transport with time limits per phase.
 	Transport http.RoundTripper
 	Now       func() time.Time
@@ -48,7 +53,7 @@ type ClientOptions struct {
 
 // NewClient makes a client.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, now: o.Now}
+	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, retries: o.Retries, now: o.Now}
 	if c.permit == nil {
 		c.permit = func(context.Context) error { return nil }
 	}
@@ -133,6 +138,53 @@ func (e *StatusError) Error() string {
 // Unauthorized, 429 and 503 carry events.RetryAfter when the vendor says when. A room that knows
 // better takes the StatusError out and wraps it anew.
 func (c *Client) Do(ctx context.Context, call Call) (*Response, error) {
+	for attempt := 0; ; attempt++ {
+		resp, err := c.once(ctx, call)
+		if err == nil || attempt >= c.retries || !passing(err) || ctx.Err() != nil {
+			return resp, err
+		}
+		delay := backoff(attempt + 1)
+		if asked, ok := events.RetryDelay(err); ok {
+			if asked > longestPatience {
+				return nil, err // the whole account waits, not this request
+			}
+			delay = max(delay, asked)
+		}
+		if wait(ctx, delay) != nil {
+			return nil, err
+		}
+	}
+}
+
+// longestPatience is the longest Retry-After that a request sits out.
+const longestPatience = 5 * time.Second
+
+// passing tells errors that may be gone a moment later.
+func passing(err error) bool {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.Status == http.StatusTooManyRequests || status.Status >= http.StatusInternalServerError
+	}
+	return !events.IsPermanent(err) && !errors.Is(err, context.Canceled)
+}
+
+// Skew is how far the vendor's clock was ahead of ours at its last answer; false: it never gave its time.
+func (c *Client) Skew() (time.Duration, bool) {
+	if d := c.skew.Load(); d != nil {
+		return *d, true
+	}
+	return 0, false
+}
+
+func (c *Client) noteSkew(resp *http.Response) {
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		d := at.Sub(c.now()).Round(time.Second)
+		c.skew.Store(&d)
+	}
+}
+
+// once takes a permit and sends the request once.
+func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	if err := c.permit(ctx); err != nil {
 		return nil, err
 	}
@@ -161,6 +213,7 @@ func (c *Client) Do(ctx context.Context, call Call) (*Response, error) {
 		cancel(nil)
 		return nil, c.secrets.Error(bare(err, c.safeURL(call)))
 	}
+	c.noteSkew(resp)
 	body := &boundedBody{body: resp.Body, cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.safeURL(call), secrets: c.secrets}
 	body.start()
 	if resp.Header.Get("Content-Encoding") == "gzip" {

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/events/settings"
 )
 
 // Source is one configured account: its settings and the room's poller. Account and Rate are what the room
@@ -24,6 +27,45 @@ type Source struct {
 
 	client *Client // the room's, which Bind gives its budget
 }
+
+// Open is a room's constructor.
+type Open func(s Settings, vars *settings.Vars, env Env) Poller
+
+// NewSource decodes a source's variables and opens its room. Faults stay in vars; a source with faults must not
+// be used.
+func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *Source {
+	s := &Source{Settings: DecodeSettings(name, vars)}
+	s.Poller = open(s.Settings, vars, Env{
+		Connect: func(account string, rate Rate, secrets []string) *Client {
+			s.Account, s.Rate, s.Secrets = account, rate, NewRedactor(secrets)
+			s.client = NewClient(ClientOptions{Secrets: secrets, Retries: requestRetries})
+			return s.client
+		},
+		Logger: log.With("source", name), Now: time.Now,
+	})
+	for _, secret := range vars.SecretNames() {
+		s.Credential = strings.TrimPrefix(s.Credential+", "+vars.Name(secret), ", ")
+	}
+	if vars.Faults() == nil && len(s.Streams()) == 0 {
+		vars.Fault("STREAMS", "matches no stream; there are "+streamNames(s.Poller.Describe().Streams))
+	}
+	return s
+}
+
+// requestRetries is how often one request is tried again before its window fails: a window of many requests would
+// otherwise not survive a vendor's bad moment.
+const requestRetries = 3
+
+func streamNames(streams []Stream) string {
+	names := make([]string, len(streams))
+	for i, s := range streams {
+		names[i] = s.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// Skew is how far the vendor's clock is ahead of ours, by its last answer; false: there was none.
+func (s *Source) Skew() (time.Duration, bool) { return s.client.Skew() }
 
 // Streams are those of the poller that the settings select.
 func (s *Source) Streams() []Stream {

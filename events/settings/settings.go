@@ -91,11 +91,12 @@ func (f Faults) Error() string {
 
 // Vars are the variables of one source or sink, or of Parley itself. It is not for concurrent use.
 type Vars struct {
-	prefix  string
-	values  map[string]string // by name without the prefix
-	known   map[string]bool
-	secrets []string
-	faults  Faults
+	prefix      string
+	values      map[string]string // by name without the prefix
+	known       map[string]bool
+	secrets     []string
+	secretNames []string
+	faults      Faults
 }
 
 // New takes the variables without their prefix; the prefix serves for messages.
@@ -141,6 +142,7 @@ func (v *Vars) decodeField(name string, field reflect.StructField, into reflect.
 	secret := field.Type == reflect.TypeOf(Secret{})
 	if secret {
 		v.known[name+"_FILE"] = true
+		v.secretNames = append(v.secretNames, name)
 		if !v.readSecretFile(name, values) {
 			return
 		}
@@ -209,6 +211,9 @@ func wanted(t reflect.Type) string {
 
 // Secrets are the values of every Secret decoded so far, for redaction.
 func (v *Vars) Secrets() []string { return v.secrets }
+
+// SecretNames are the variables of every Secret decoded so far, without the prefix.
+func (v *Vars) SecretNames() []string { return v.secretNames }
 
 // Unknown adds a fault for every variable that no Decode knew. Call it once, at the end.
 func (v *Vars) Unknown() {
