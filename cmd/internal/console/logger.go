@@ -20,7 +20,7 @@ func NewLogger(w io.Writer, level slog.Leveler, format string, redact func(strin
 	if Terminal(w) {
 		layout = time.TimeOnly
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{
+	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level: level, ReplaceAttr: replace, TimeFormat: layout, NoColor: !Colors(w),
 	}))
 }
