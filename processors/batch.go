@@ -86,7 +86,8 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 func (p *partition) normalize(it *item) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("the %s normaliser panicked: %v\n%s", it.record.Vendor, r, debug.Stack())
+			err = fmt.Errorf("the %s normaliser panicked: %v", it.record.Vendor, r)
+			p.log.Debug("a normaliser panicked", "raw sequence", it.delivery.Sequence, "stack", string(debug.Stack()))
 		}
 	}()
 	normalize, ok := p.options.Normalizers[it.record.Vendor]
@@ -151,18 +152,9 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 		}
 	})
 	if !result.Duplicate {
-		p.log.Warn("a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", firstLine(dead.Reason))
+		p.log.Warn("a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", dead.Reason)
 	}
 	return d.Ack()
-}
-
-func firstLine(s string) string {
-	for i := range s {
-		if s[i] == '\n' {
-			return s[:i]
-		}
-	}
-	return s
 }
 
 // learn looks up the entities that the cache does not know, all in one request to STATE.

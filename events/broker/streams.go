@@ -174,6 +174,35 @@ func PartitionConsumer(partition int) ConsumerConfig {
 	}
 }
 
+// Unprocessed counts the records of RAW that no processor has acknowledged.
+func (b *Broker) Unprocessed(ctx context.Context) (uint64, error) {
+	partitions, err := b.Partitions(ctx)
+	if err != nil {
+		return 0, err
+	}
+	left := uint64(0)
+	for p := range partitions {
+		state, err := b.ConsumerState(ctx, Raw, PartitionConsumer(p).Name)
+		if err != nil {
+			return 0, err
+		}
+		left += state.Unacked + state.Pending
+	}
+	return left, nil
+}
+
+// PurgeStream removes every message of a stream. Sequences go on.
+func (b *Broker) PurgeStream(ctx context.Context, stream string) error {
+	s, err := b.js.Stream(ctx, stream)
+	if err == nil {
+		err = s.Purge(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("purge %s: %w", stream, err)
+	}
+	return nil
+}
+
 // OldestUnprocessed is when the oldest record of RAW that is not acknowledged by its processor was stored; zero if
 // there is none.
 func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
