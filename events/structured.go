@@ -67,14 +67,14 @@ func appendString(dst []byte, s string) []byte {
 	return append(append(append(dst, '"'), s...), '"')
 }
 
-// jsonText is the JSON of a string with HTML characters as they are. U+2028 and its like, which some
+// jsonText is the JSON of a string with HTML characters as they are. U+2028 and U+2029, which some
 // readers take for line ends, are escaped.
 func jsonText(s string) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(s) // a string always encodes
-	return bytes.ReplaceAll(bytes.TrimSuffix(buf.Bytes(), []byte("\n")), []byte("\u0085"), []byte(`\u0085`))
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
 
 // ParseStructured reads an event in structured JSON mode. Attributes that Parley does not know become
@@ -117,6 +117,9 @@ func (e *Event) readData(data, base64Data json.RawMessage) error {
 	case base64Data != nil:
 		if err := json.Unmarshal(base64Data, &e.Data); err != nil {
 			return fmt.Errorf("data_base64: %w", err)
+		}
+		if isJSON(e.DataContentType) && len(e.Data) > 0 && !json.Valid(e.Data) {
+			return fmt.Errorf("data_base64: is not JSON, want it as datacontenttype %q says", e.DataContentType)
 		}
 	case len(data) > 0 && data[0] == '"' && !isJSON(e.DataContentType):
 		if err := json.Unmarshal(data, &text); err != nil {
