@@ -52,7 +52,7 @@ var layers = []layer{
 	},
 
 	{packages: "cmd/internal/arch", tests: []string{"cmd/internal/..."}},
-	{packages: "cmd/internal/config", code: []string{"events", "events/settings"}},
+	{packages: "cmd/internal/config", code: []string{"events/settings"}},
 	{packages: "cmd/internal/console", code: []string{"events"}, tests: []string{"events/..."}},
 	{
 		packages: "cmd/internal/catalog", tests: []string{"..."},

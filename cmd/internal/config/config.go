@@ -59,20 +59,13 @@ type Source struct {
 	Vars   *settings.Vars
 }
 
-// SinkConf is one destination: what every sink has, and the variables from which its room takes the rest.
+// SinkConf is one destination.
 type SinkConf struct {
 	Name string
 	// URL may hold credentials; RedactURL gives what may be shown. "" when it is missing or no room's:
 	// Load says so, and the room cannot decode Vars.
-	URL         string
-	Filter      []string // kinds or subject patterns; empty is everything
-	Start       string   // for a new sink: all, new, or a time (RFC 3339 or a date)
-	Concurrency int
-	Timeout     time.Duration
-	MaxAttempts int
-	// AllowPrivate lets a sink connect to private addresses.
-	AllowPrivate bool
-	Vars         *settings.Vars
+	URL  string
+	Vars *settings.Vars
 }
 
 // Load reads an environment of NAME=value; of a name that comes twice the later value holds, so flags are appended to it.

@@ -46,18 +46,13 @@ func TestEveryVariableArrives(t *testing.T) {
 		"PARLEY_HTTP_ADDR=", "PARLEY_RAW_RETENTION=24h", "PARLEY_EVENTS_RETENTION=48h", "PARLEY_EVENTS_ENCODING=msgpack",
 		"PARLEY_PARTITIONS=4", "PARLEY_RAW_MAX_BYTES=1.5GB", "PARLEY_DEDUPE_CACHE=512KiB", "PARLEY_LOG_LEVEL=WARN",
 		"PARLEY_LOG_FORMAT=json", "PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:///events",
-		"PARLEY_SINK_FILES_FILTER=conversation,rating", "PARLEY_SINK_FILES_START=2026-01-31", "PARLEY_SINK_FILES_CONCURRENCY=2",
-		"PARLEY_SINK_FILES_TIMEOUT=1m", "PARLEY_SINK_FILES_MAX_ATTEMPTS=3", "PARLEY_SINK_FILES_ALLOW_PRIVATE=true",
 	}, kinds)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sink := cfg.Sinks[0]
 	sink.Vars, cfg.Sinks = nil, nil
-	wantSink := config.SinkConf{
-		Name: "files", URL: "file:///events", Filter: []string{"conversation", "rating"}, Start: "2026-01-31",
-		Concurrency: 2, Timeout: time.Minute, MaxAttempts: 3, AllowPrivate: true,
-	}
+	wantSink := config.SinkConf{Name: "files", URL: "file:///events"}
 	if !reflect.DeepEqual(sink, wantSink) {
 		t.Errorf("sink %+v\nwant %+v", sink, wantSink)
 	}
@@ -91,13 +86,6 @@ func TestEachFaultNamesItsVariableAndWhatIsWanted(t *testing.T) {
 		"a sink without a URL":                 {[]string{"PARLEY_SINKS=out"}, "PARLEY_SINK_OUT_URL: is missing; want one of file, stdout"},
 		"an unknown scheme":                    {[]string{"PARLEY_SINKS=out", "PARLEY_SINK_OUT_URL=ftp://x"}, `PARLEY_SINK_OUT_URL: is "ftp://x", want one of file, stdout`},
 		"a path for a URL":                     {[]string{"PARLEY_SINKS=out", "PARLEY_SINK_OUT_URL=/x"}, `PARLEY_SINK_OUT_URL: is "/x", want a URL such as file:///var/lib/parley/events or stdout:`},
-		"an unknown kind":                      {sink("FILTER=chat"), `PARLEY_SINK_OUT_FILTER: is "chat", filter "chat": "chat" is no kind; want one of`},
-		"a start that is no time":              {sink("START=yesterday"), `PARLEY_SINK_OUT_START: is "yesterday", want all, new, a time such as 2026-01-31T00:00:00Z, or a date such as 2026-01-31`},
-		"no concurrency":                       {sink("CONCURRENCY=0"), `PARLEY_SINK_OUT_CONCURRENCY: is "0", want at least 1`},
-		"a concurrency that is no number":      {sink("CONCURRENCY=many"), `PARLEY_SINK_OUT_CONCURRENCY: is "many", want a whole number`},
-		"no attempts":                          {sink("MAX_ATTEMPTS=0"), `PARLEY_SINK_OUT_MAX_ATTEMPTS: is "0", want at least 1`},
-		"a negative timeout":                   {sink("TIMEOUT=-1s"), `PARLEY_SINK_OUT_TIMEOUT: is "-1s", want a positive duration such as 15s`},
-		"a timeout without a unit":             {sink("TIMEOUT=15"), `PARLEY_SINK_OUT_TIMEOUT: is "15", want a duration such as 90s, 15m or 24h`},
 		"a server that is no NATS URL":         {[]string{"PARLEY_NATS_URL=http://x"}, "PARLEY_NATS_URL: want nats://host:4222 or tls://host:4222, several separated by commas"},
 		"replicas of an embedded server":       {[]string{"PARLEY_NATS_REPLICAS=3"}, `PARLEY_NATS_REPLICAS: is "3", want 1: the embedded server is alone; replicas need a cluster in PARLEY_NATS_URL`},
 		"too many replicas":                    {[]string{"PARLEY_NATS_URL=nats://x", "PARLEY_NATS_REPLICAS=6"}, `PARLEY_NATS_REPLICAS: is "6", want 1 to 5`},
@@ -131,10 +119,6 @@ func TestEachFaultNamesItsVariableAndWhatIsWanted(t *testing.T) {
 	}
 }
 
-func sink(variable string) []string {
-	return []string{"PARLEY_SINKS=out", "PARLEY_SINK_OUT_URL=stdout:", "PARLEY_SINK_OUT_" + variable}
-}
-
 func faultsOf(t *testing.T, err error) settings.Faults {
 	t.Helper()
 	var faults settings.Faults
@@ -147,7 +131,7 @@ func faultsOf(t *testing.T, err error) settings.Faults {
 func TestAllFaultsComeAtOnceSortedByVariable(t *testing.T) {
 	cfg, _ := config.Load([]string{
 		"PARLEY_SOURCES=eu", "PARLEY_SOURCE_EU_VENDOR=alpha", "PARLEY_SOURCE_EU_COLOUR=red", "PARLEY_SOURCE_US_VENDOR=beta",
-		"PARLEY_PARTITIONS=0", "PARLEY_LOG_FORMAT=xml", "PARLEY_SINKS=out", "PARLEY_SINK_OUT_TIMEOUT=0", "PARLEY_ZZZ=1",
+		"PARLEY_PARTITIONS=0", "PARLEY_LOG_FORMAT=xml", "PARLEY_SINKS=out", "PARLEY_SINK_OUT_COLOUR=0", "PARLEY_ZZZ=1",
 	}, kinds)
 	var room struct {
 		Login settings.Secret `env:"LOGIN, required"`
@@ -159,7 +143,7 @@ func TestAllFaultsComeAtOnceSortedByVariable(t *testing.T) {
 		got = append(got, f.Variable)
 	}
 	want := []string{
-		"PARLEY_LOG_FORMAT", "PARLEY_PARTITIONS", "PARLEY_SINK_OUT_TIMEOUT", "PARLEY_SINK_OUT_URL",
+		"PARLEY_LOG_FORMAT", "PARLEY_PARTITIONS", "PARLEY_SINK_OUT_URL",
 		"PARLEY_SOURCE_EU_COLOUR", "PARLEY_SOURCE_EU_LOGIN", "PARLEY_SOURCE_US_VENDOR", "PARLEY_ZZZ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -6,9 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/settings"
 )
 
@@ -99,19 +97,10 @@ func newSource(g named, vendors []string) Source {
 
 func newSink(g named, schemes []string) SinkConf {
 	var raw struct {
-		URL          string        `env:"URL"`
-		Filter       []string      `env:"FILTER"`
-		Start        string        `env:"START, default=all"`
-		Concurrency  int           `env:"CONCURRENCY, default=8"`
-		Timeout      time.Duration `env:"TIMEOUT, default=15s"`
-		MaxAttempts  int           `env:"MAX_ATTEMPTS, default=20"`
-		AllowPrivate bool          `env:"ALLOW_PRIVATE"`
+		URL string `env:"URL"`
 	}
 	g.vars.Decode(&raw)
-	s := SinkConf{
-		Name: g.name, Filter: raw.Filter, Start: raw.Start, Concurrency: raw.Concurrency, Timeout: raw.Timeout,
-		MaxAttempts: raw.MaxAttempts, AllowPrivate: raw.AllowPrivate, Vars: g.vars,
-	}
+	s := SinkConf{Name: g.name, Vars: g.vars}
 	if strings.ContainsAny(raw.URL, "@?") {
 		g.vars.Redact("URL") // a password or a token may be in it
 	}
@@ -121,7 +110,6 @@ func newSink(g named, schemes []string) SinkConf {
 	} else if known(g.vars, "URL", scheme, schemes) {
 		s.URL = raw.URL
 	}
-	s.check()
 	return s
 }
 
@@ -137,29 +125,6 @@ func known(vars *settings.Vars, name, kind string, kinds []string) bool {
 		return true
 	}
 	return false
-}
-
-func (s SinkConf) check() {
-	if _, err := events.FilterSubjects(s.Filter); err != nil {
-		s.Vars.Fault("FILTER", err.Error())
-	}
-	if s.Start != "all" && s.Start != "new" && !isMoment(s.Start) {
-		s.Vars.Fault("START", "want all, new, a time such as 2026-01-31T00:00:00Z, or a date such as 2026-01-31")
-	}
-	for name, n := range map[string]int{"CONCURRENCY": s.Concurrency, "MAX_ATTEMPTS": s.MaxAttempts} {
-		if n < 1 && !faulty(s.Vars, name) {
-			s.Vars.Fault(name, "want at least 1")
-		}
-	}
-	if s.Timeout <= 0 && !faulty(s.Vars, "TIMEOUT") {
-		s.Vars.Fault("TIMEOUT", "want a positive duration such as 15s")
-	}
-}
-
-func isMoment(value string) bool {
-	_, asTime := time.Parse(time.RFC3339, value)
-	_, asDate := time.Parse(time.DateOnly, value)
-	return asTime == nil || asDate == nil
 }
 
 // RedactURL gives a URL as it may be shown: without the user and password that it may hold. Of what cannot be parsed nothing is shown.
