@@ -2,7 +2,6 @@ package livechatreports_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +19,7 @@ import (
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
+	"github.com/parley-stream/parley/pollers/internal/jsonsplit"
 	"github.com/parley-stream/parley/pollers/livechatreports"
 	"github.com/parley-stream/parley/pollers/livechatreports/livechatreportssim"
 	"github.com/parley-stream/parley/pollers/pollertest"
@@ -404,7 +404,7 @@ func TestAnEmptyWindowIsAPermanentError(t *testing.T) {
 func TestCheckAsksForToday(t *testing.T) {
 	v := &vendor{body: []byte(`{"name":"total-chats-report","total":0,"records":{"2026-10-27":{}}}`)}
 	p, _ := open(t, v, nil)
-	if err := p.Check(context.Background()); err != nil {
+	if err := p.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if want := `"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59+01:00"`; !strings.Contains(v.sent, want) {
@@ -479,7 +479,7 @@ func FuzzDayName(f *testing.F) {
 		text, _ := json.Marshal(name)
 		p, _ := open(t, &vendor{body: answer(`{` + string(text) + `:{}}`)}, map[string]string{"TIMEZONE": zone})
 		records, err := pollertest.Collect(p, pollers.Window{
-			Stream: "chats/ratings", From: time.Date(1, 1, 3, 0, 0, 0, 0, time.UTC), To: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+			Stream: "chats/ratings", From: time.Date(1970, 1, 3, 0, 0, 0, 0, time.UTC), To: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
 		})
 		if err != nil || records[0].Key == "" {
 			return
@@ -513,7 +513,7 @@ func BenchmarkFetch(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
 		n := 0
-		if _, err := p.Fetch(context.Background(), w, func(events.Record) error { n++; return nil }); err != nil || n != 36526 {
+		if _, err := p.Fetch(b.Context(), w, func(events.Record) error { n++; return nil }); err != nil || n != 36526 {
 			b.Fatal(n, err)
 		}
 	}
@@ -524,8 +524,25 @@ func BenchmarkFetchOfOneLargeBucket(b *testing.B) {
 	p, _ := open(b, &vendor{body: body}, nil)
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, err := p.Fetch(context.Background(), october(b), func(events.Record) error { return nil }); err != nil {
+		if _, err := p.Fetch(b.Context(), october(b), func(events.Record) error { return nil }); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkSplit finds the buckets alone, without making records of them.
+func BenchmarkSplit(b *testing.B) {
+	body, _ := century()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		n := 0
+		err := jsonsplit.Members(body, func(name string, value []byte) {
+			if name == "records" {
+				_ = jsonsplit.Members(value, func(string, []byte) { n++ })
+			}
+		})
+		if err != nil || n != 36525 {
+			b.Fatal(n, err)
 		}
 	}
 }
