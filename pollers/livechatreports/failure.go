@@ -19,16 +19,16 @@ type vendorError struct {
 const maxQuoted = 200
 
 // steer wraps an error as its type demands; false for a type that is not known.
-func (v vendorError) steer(err error) (error, bool) {
+func (v vendorError) steer(err error) (bool, error) {
 	switch v.Type {
 	case "authentication", "authorization", "license_expired":
-		return pollers.Unauthorized(err), true
+		return true, pollers.Unauthorized(err)
 	case "validation", "unsupported_version", "wrong_product_version", "misdirected_request":
-		return events.Permanent(err), true
+		return true, events.Permanent(err)
 	case "too_many_requests", "internal", "request_timeout", "service_unavailable":
-		return err, true
+		return true, err
 	}
-	return err, false
+	return false, err
 }
 
 // failure is the error of a response with status 200.
@@ -37,7 +37,7 @@ func (p *poller) failure(value []byte) error {
 	if json.Unmarshal(value, &v) != nil {
 		v = vendorError{Message: string(value)}
 	}
-	err, _ := v.steer(fmt.Errorf("error of type %q in a 200, %q: %w", p.quotable(v.Type), p.quotable(v.Message), pollers.ErrIncomplete))
+	_, err := v.steer(fmt.Errorf("error of type %q in a 200, %q: %w", p.quotable(v.Type), p.quotable(v.Message), pollers.ErrIncomplete))
 	return err
 }
 
@@ -60,7 +60,7 @@ func refusal(err error) error {
 	if json.Unmarshal(status.Body, &answer) != nil {
 		return err
 	}
-	steered, known := answer.Error.steer(status)
+	known, steered := answer.Error.steer(status)
 	if !known {
 		return err
 	}

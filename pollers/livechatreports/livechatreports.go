@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Polle
 	token := own.Token.Reveal()
 	basic := own.AccountID + ":" + token
 	return &poller{
-		client:        env.Connect(account(own.AccountID, token), pollers.Rate{}, append(vars.Secrets(), basic)),
+		client:        env.Connect(account(own.AccountID, token), pollers.Rate{}, slices.Concat(vars.Secrets(), []string{basic})),
 		endpoint:      s.Endpoint(documentedURL, accessPath),
 		location:      s.Location(time.UTC),
 		now:           env.Now,
