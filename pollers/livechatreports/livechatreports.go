@@ -28,7 +28,7 @@
 //
 // The vendor documents no rate, no largest range and no Retry-After. The range per request is 30 days. A response is held in
 // memory: it is some dozen bytes per day, and refused over 64 MiB. Days that the vendor leaves out give
-// no record. The vendor has no time of change: later changes show only when a window is read again. How
+// no record. Should the vendor compare the end to the fraction of a second, chats in a window's last second are not counted. It has no time of change: later changes show only when a window is read again. How
 // chats that span midnight are filed, it does not say.
 package livechatreports
 
