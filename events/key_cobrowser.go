@@ -17,7 +17,9 @@ func CobrowserConversationKey(accountID, browseID string, start time.Time) strin
 	if !cobrowserID(accountID) || !cobrowserID(browseID) || start.IsZero() {
 		return ""
 	}
-	return accountID + "-" + browseID + "-" + strconv.FormatInt(start.Unix(), 10)
+	key := make([]byte, 0, 64)
+	key = append(append(append(append(key, accountID...), '-'), browseID...), '-')
+	return string(strconv.AppendInt(key, start.Unix(), 10))
 }
 
 func cobrowserID(id string) bool {
@@ -45,11 +47,15 @@ func CobrowserTime(text, timezone string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	wall := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
-	if time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Day() != day {
+	if day > 28 && day > daysIn(year, month) {
 		return time.Time{}, false
 	}
 	t, ok := atOffset(wall, s.space(), timezone)
 	return t, ok && t.Year() >= 1900 && t.Year() <= 9999
+}
+
+func daysIn(year int, month time.Month) int {
+	return time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
 // dropComment takes off a comment at the end: "+0100 (CET)".
@@ -68,7 +74,11 @@ type timeScanner struct {
 
 // space skips white space and gives what is left.
 func (s *timeScanner) space() string {
-	s.rest = strings.TrimLeft(s.rest, " \t\r\n")
+	i := 0
+	for i < len(s.rest) && (s.rest[i] == ' ' || s.rest[i] == '\t' || s.rest[i] == '\r' || s.rest[i] == '\n') {
+		i++
+	}
+	s.rest = s.rest[i:]
 	return s.rest
 }
 
@@ -103,19 +113,25 @@ func (s *timeScanner) after(separator byte) int {
 }
 
 func (s *timeScanner) month() time.Month {
-	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
 	if len(s.space()) < 3 {
 		s.bad = true
 		return 0
 	}
-	var name [3]byte
-	for i := range name {
-		name[i] = s.rest[i] | 0x20
-	}
+	month := monthNamed(s.rest[0]|0x20, s.rest[1]|0x20, s.rest[2]|0x20)
+	s.bad = s.bad || month == 0
 	s.rest = s.rest[3:]
-	i := strings.Index(names, string(name[:]))
-	s.bad = s.bad || i < 0 || i%3 != 0
-	return time.Month(i/3 + 1)
+	return month
+}
+
+// monthNamed gives a month by the three lower-case letters of its name; 0 for none.
+func monthNamed(a, b, c byte) time.Month {
+	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
+	for i := 0; i < len(names); i += 3 {
+		if names[i] == a && names[i+1] == b && names[i+2] == c {
+			return time.Month(i/3 + 1)
+		}
+	}
+	return 0
 }
 
 // year reads the years of RFC 2822: 00 to 49 are of this century, other two and three digits count from 1900.

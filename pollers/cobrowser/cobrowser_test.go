@@ -159,8 +159,8 @@ func line(sep string, values ...string) string {
 // chat gives the values of one conversation.
 func chat(browseID string, start time.Time) []string {
 	return []string{
-		start.In(amsterdam).Format(time.RFC1123Z), browseID, "41", "7", "312", "38.5", "120", "9", "77", "v1", "ask_reactive", "8",
-		"https://shop.example/a;b,c:d|e", "3", "4", "11", "https://transcripts.shop.example/1", "10", "31", "sale", "12",
+		start.In(amsterdam).Format(time.RFC1123Z), browseID, "41", "7", "312", "38.5", "120", "90417", "77", "v58213009", "ask_reactive", "90311",
+		"https://shop.example/a;b,c:d|e?utm_source=newsletter&utm_medium=mail&utm_campaign=autumn&item=" + browseID, "3", "4", "11", "https://transcripts.shop.example/read?b=" + browseID + "&t=5f0c29d1a7e84b3690ffab1274c3de58", "10", "31", "sale", "12",
 	}
 }
 
@@ -168,8 +168,8 @@ func key(browseID string, start time.Time) string {
 	return fmt.Sprintf("41-%s-%d", browseID, start.Unix())
 }
 
-// csv gives a response of these rows under the documented header.
-func csv(rows ...[]string) string {
+// export gives a response of these rows under the documented header.
+func export(rows ...[]string) string {
 	out := line(";", columns...) + "\r\n"
 	for _, r := range rows {
 		out += line(";", r...) + "\r\n"
@@ -211,7 +211,7 @@ func TestARecordIsTheHeaderAndTheRowsOwnBytes(t *testing.T) {
 }
 
 func TestTheQueryIsTheDocumentedOneAndTheRecordsURLHoldsNoCredential(t *testing.T) {
-	w := always(csv(chat("1", at("2026-10-24 10:00:00"))))
+	w := always(export(chat("1", at("2026-10-24 10:00:00"))))
 	records, err := pollertest.Collect(open(t, w, clock("2026-10-27 12:00:00"), "SEPARATOR", ";"), day("2026-10-24"))
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestTheColumnsAreFoundByNameOrElseByTheDocumentedOrder(t *testing.T) {
 }
 
 func TestAHeaderAloneIsAnEmptyDay(t *testing.T) {
-	for name, body := range map[string]string{"with its end": csv(), "without": line(";", columns...)} {
+	for name, body := range map[string]string{"with its end": export(), "without": line(";", columns...)} {
 		records, err := pollertest.Collect(open(t, always(body), clock("2026-10-27 12:00:00")), day("2026-10-27"))
 		if err != nil || len(records) != 0 {
 			t.Errorf("%s: %d records, %v", name, len(records), err)
@@ -280,11 +280,11 @@ func TestWhatIsNotTheDocumentedAnswerIsIncomplete(t *testing.T) {
 		"half a header":                line(";", columns[:9]...),
 		"a header cut in a name":       `"conversation_start";"browse_id";"account_id";"num`,
 		"a first line without end":     strings.Repeat("x", 3<<20),
-		"an error at the end":          csv(c) + "Fatal error: time exceeded in csv.php\n",
-		"an error among the rows":      csv(c) + "<br />\n<b>Warning</b>: oops<br />\n" + line(";", c...) + "\n",
-		"a row that stops":             csv(c) + line(";", c[:5]...),
-		"a row that stops in quotes":   csv(c) + `"Tue, 27 Oct`,
-		"a row that stops after one":   csv(c) + line(";", c[:20]...) + ";",
+		"an error at the end":          export(c) + "Fatal error: time exceeded in csv.php\n",
+		"an error among the rows":      export(c) + "<br />\n<b>Warning</b>: oops<br />\n" + line(";", c...) + "\n",
+		"a row that stops":             export(c) + line(";", c[:5]...),
+		"a row that stops in quotes":   export(c) + `"Tue, 27 Oct`,
+		"a row that stops after one":   export(c) + line(";", c[:20]...) + ";",
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, always(body), clock("2026-10-27 12:00:00"))
@@ -321,7 +321,7 @@ func TestABadRowIsAMalformedRecordAndTheRestIsRead(t *testing.T) {
 		"a thousand separators": `"` + strings.Repeat(`";"`, 3000) + `"`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			body := csv(good) + bad + "\r\n" + line(";", chat("9003", start)...) + "\r\n"
+			body := export(good) + bad + "\r\n" + line(";", chat("9003", start)...) + "\r\n"
 			records, err := pollertest.Collect(open(t, always(body), clock("2026-10-27 12:00:00")), day("2026-10-27"))
 			if err != nil || !same(keys(records), []string{key("9001", start), "", key("9003", start)}) {
 				t.Fatalf("keys %q, %v", keys(records), err)
@@ -336,7 +336,7 @@ func TestABadRowIsAMalformedRecordAndTheRestIsRead(t *testing.T) {
 func TestAQuoteThatIsNotDoubledIsTextWhereItCannotEndItsValue(t *testing.T) {
 	start := at("2026-10-27 10:00:00")
 	row := strings.Replace(line(";", chat("9001", start)...), "sale", `said "yes" and left`, 1)
-	body := csv() + row + "\r\n"
+	body := export() + row + "\r\n"
 	records, err := pollertest.Collect(open(t, always(body), clock("2026-10-27 12:00:00")), day("2026-10-27"))
 	if err != nil || !same(keys(records), []string{key("9001", start)}) {
 		t.Errorf("keys %q, %v", keys(records), err)
@@ -346,7 +346,7 @@ func TestAQuoteThatIsNotDoubledIsTextWhereItCannotEndItsValue(t *testing.T) {
 func TestAnUnclosedQuoteSpoilsItsRowAndTheNextOnly(t *testing.T) {
 	start := at("2026-10-27 10:00:00")
 	bad := strings.TrimSuffix(line(";", chat("9002", start)...), `"`)
-	body := csv(chat("9001", start)) + bad + "\r\n" + line(";", chat("9003", start)...) + "\r\n" + line(";", chat("9004", start)...) + "\r\n"
+	body := export(chat("9001", start)) + bad + "\r\n" + line(";", chat("9003", start)...) + "\r\n" + line(";", chat("9004", start)...) + "\r\n"
 	records, err := pollertest.Collect(open(t, always(body), clock("2026-10-27 12:00:00")), day("2026-10-27"))
 	if err != nil || !same(keys(records), []string{key("9001", start), "", key("9004", start)}) {
 		t.Fatalf("keys %q, %v", keys(records), err)
@@ -359,7 +359,7 @@ func TestAnUnclosedQuoteSpoilsItsRowAndTheNextOnly(t *testing.T) {
 func TestRowsOfTheDayOutsideTheWindowAreLeftOut(t *testing.T) {
 	w := day("2026-10-27")
 	w.From, w.To = at("2026-10-27 09:00:00").UTC(), at("2026-10-27 10:00:00").UTC()
-	body := csv(chat("1", at("2026-10-27 08:59:59")), chat("2", w.From), chat("3", at("2026-10-27 09:59:59")), chat("4", w.To))
+	body := export(chat("1", at("2026-10-27 08:59:59")), chat("2", w.From), chat("3", at("2026-10-27 09:59:59")), chat("4", w.To))
 	records, err := pollertest.Collect(open(t, always(body), clock("2026-10-27 12:00:00")), w)
 	if err != nil || !same(keys(records), []string{key("2", w.From), key("3", at("2026-10-27 09:59:59"))}) {
 		t.Errorf("keys %q, %v", keys(records), err)
@@ -370,7 +370,7 @@ func TestACredentialThatTheVendorEchoesDoesNotEnterARecord(t *testing.T) {
 	start := at("2026-10-27 10:00:00")
 	row := chat("9001", start)
 	row[16] = "https://transcripts.shop.example/?apiKey=" + apiKey
-	records, err := pollertest.Collect(open(t, always(csv(row)), clock("2026-10-27 12:00:00")), day("2026-10-27"))
+	records, err := pollertest.Collect(open(t, always(export(row)), clock("2026-10-27 12:00:00")), day("2026-10-27"))
 	if err != nil || !same(keys(records), []string{key("9001", start)}) {
 		t.Fatalf("keys %q, %v", keys(records), err)
 	}
@@ -419,7 +419,7 @@ func TestTheDefaultZoneIsTheVendorsHome(t *testing.T) {
 
 func TestCheckReadsNoMoreThanTheFirstRow(t *testing.T) {
 	w := &wire{answer: func(int, url.Values) reply {
-		return reply{body: io.MultiReader(strings.NewReader(csv()), strings.NewReader("<broken>")), framed: true, ends: io.ErrUnexpectedEOF}
+		return reply{body: io.MultiReader(strings.NewReader(export()), strings.NewReader("<broken>")), framed: true, ends: io.ErrUnexpectedEOF}
 	}}
 	if err := open(t, w, clock("2026-10-27 12:00:00")).Check(context.Background()); err != nil {
 		t.Error(err)

@@ -21,7 +21,7 @@ type command struct {
 	// identity are the columns that key reads: a first row with these names is a header.
 	identity []string
 	// key gives the record's key; "" for a row without one.
-	key func(value func(column string) string, started time.Time) string
+	key func(v values, started time.Time) string
 }
 
 // commands are the lists that the room reads.
@@ -40,8 +40,8 @@ func conversations() command {
 		},
 		started:  "conversation_start",
 		identity: []string{"conversation_start", "browse_id", "account_id"},
-		key: func(value func(string) string, started time.Time) string {
-			return events.CobrowserConversationKey(value("account_id"), value("browse_id"), started)
+		key: func(v values, started time.Time) string {
+			return events.CobrowserConversationKey(string(v.of("account_id")), string(v.of("browse_id")), started)
 		},
 	}
 }
@@ -63,12 +63,19 @@ type table struct {
 	quoted bool // the first row's values were quoted
 }
 
-// column gives a column's place; -1 where the response lacks it.
-func (t *table) column(name string) int {
-	if i, ok := t.index[name]; ok {
-		return i
+// values are a row's, by the names of their columns.
+type values struct {
+	table *table
+	row   *row
+}
+
+// of gives a column's value; nil where the response lacks the column.
+func (v values) of(column string) []byte {
+	i, ok := v.table.index[column]
+	if !ok {
+		return nil
 	}
-	return -1
+	return v.row.value(i)
 }
 
 // table makes out what the first row is: a header, in any order and with any further columns, or a row
@@ -77,7 +84,7 @@ func (p *Poller) table(c command, first *row) (t table, isHeader bool, err error
 	if first.size == 0 && first.columns <= maxColumns {
 		names := make([]string, first.columns)
 		for i := range names {
-			names[i] = first.text(i)
+			names[i] = string(first.value(i))
 		}
 		if t = newTable(bytes.Clone(first.raw), names, first.quoted()); t.holds(c.identity) {
 			return t, true, nil
@@ -86,7 +93,7 @@ func (p *Poller) table(c command, first *row) (t table, isHeader bool, err error
 	header := `"` + strings.Join(c.columns, `"`+string(p.separator)+`"`) + `"`
 	t = newTable([]byte(header), c.columns, first.quoted())
 	if first.columns == t.width {
-		if _, ok := events.CobrowserTime(first.text(t.column(c.started)), p.location.String()); ok {
+		if _, ok := events.CobrowserTime(string(values{&t, first}.of(c.started)), p.location.String()); ok {
 			return t, false, nil
 		}
 	}

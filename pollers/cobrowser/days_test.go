@@ -21,9 +21,9 @@ func TestMidnightBetweenAttemptsMovesTheNumberNotTheDay(t *testing.T) {
 	w.answer = func(n int, q url.Values) reply {
 		if n == 0 { // midnight passes while the vendor answers: today is already the 28th there
 			now = now.Add(2 * time.Second)
-			return framed(csv())
+			return framed(export())
 		}
-		return framed(csv(chat("9001", start)))
+		return framed(export(chat("9001", start)))
 	}
 	p := open(t, w, func() time.Time { return now })
 	if records, err := pollertest.Collect(p, day("2026-10-27")); !errors.Is(err, pollers.ErrIncomplete) {
@@ -55,7 +55,7 @@ func TestAVendorWhoseClockIsPastMidnightGivesNoWrongDay(t *testing.T) {
 }
 
 func TestAnotherZoneThanTheAccountsIsSaid(t *testing.T) {
-	w := always(csv(chat("1", at("2026-10-27 00:30:00")), chat("2", at("2026-10-27 12:00:00"))))
+	w := always(export(chat("1", at("2026-10-27 00:30:00")), chat("2", at("2026-10-27 12:00:00"))))
 	p := open(t, w, clock("2026-10-27 18:00:00"), "TIMEZONE", "UTC")
 	window := pollers.Window{Stream: "conversations", From: time.Date(2026, 10, 27, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 10, 28, 0, 0, 0, 0, time.UTC)}
 	records, err := pollertest.Collect(p, window)
@@ -85,13 +85,13 @@ func TestDaysOf23And25HoursAreWholeAndCountOne(t *testing.T) {
 			if got := window.To.Sub(window.From); got != time.Duration(test.hours)*time.Hour {
 				t.Fatalf("the window is %s long", got)
 			}
-			w := always(csv(chat("1", test.first), chat("2", test.last)))
+			w := always(export(chat("1", test.first), chat("2", test.last)))
 			records, err := pollertest.Collect(open(t, w, clock(test.now)), window)
 			if err != nil || len(records) != 2 || days(w) != test.want {
 				t.Errorf("%d records, %v, asked for %s; want 2, nil, %s", len(records), err, days(w), test.want)
 			}
 			for _, outside := range []time.Time{window.From.Add(-time.Second), window.To} {
-				w := always(csv(chat("1", test.first), chat("2", outside)))
+				w := always(export(chat("1", test.first), chat("2", outside)))
 				if _, err := pollertest.Collect(open(t, w, clock(test.now)), window); !errors.Is(err, pollers.ErrIncomplete) {
 					t.Errorf("with a row of %s: %v; want ErrIncomplete", outside, err)
 				}
@@ -101,7 +101,7 @@ func TestDaysOf23And25HoursAreWholeAndCountOne(t *testing.T) {
 }
 
 func TestADayThatHasNotBegunIsAnErrorWithoutARequest(t *testing.T) {
-	w := always(csv())
+	w := always(export())
 	_, err := pollertest.Collect(open(t, w, clock("2026-10-27 23:59:59")), day("2026-10-28"))
 	if err == nil || events.IsPermanent(err) || len(w.queries) != 0 {
 		t.Errorf("%v after %d requests; want an error that is retried, and none", err, len(w.queries))
@@ -109,7 +109,7 @@ func TestADayThatHasNotBegunIsAnErrorWithoutARequest(t *testing.T) {
 }
 
 func TestAWindowOfMoreThanADayIsAPermanentError(t *testing.T) {
-	w := always(csv())
+	w := always(export())
 	p := open(t, w, clock("2026-10-27 12:00:00"))
 	wide := day("2026-10-25")
 	wide.To = wide.To.Add(time.Second)
@@ -125,7 +125,7 @@ func TestAClockThatIsSetBackDuringTheRequestIsSeen(t *testing.T) {
 	w := &wire{}
 	w.answer = func(int, url.Values) reply {
 		now = at("2026-10-27 23:59:59")
-		return framed(csv())
+		return framed(export())
 	}
 	if _, err := pollertest.Collect(open(t, w, func() time.Time { return now }), day("2026-10-27")); !errors.Is(err, pollers.ErrIncomplete) {
 		t.Errorf("%v; want ErrIncomplete", err)

@@ -25,7 +25,10 @@ func (p *Poller) Fetch(ctx context.Context, w pollers.Window, emit func(events.R
 		return pollers.Reading{}, events.Permanent(fmt.Errorf("list %s: the window from %s to %s is not within one day of %s",
 			w.Stream, w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), p.location))
 	}
-	f := &fetch{p: p, command: c, window: w, emit: emit}
+	f := &fetch{
+		p: p, command: c, window: w, emit: emit,
+		from: pollers.Floor(w.From, pollers.Day, p.location), to: pollers.Ceil(w.From, pollers.Day, p.location),
+	}
 	if err := f.run(ctx); err != nil {
 		return pollers.Reading{Requests: f.requests}, fmt.Errorf("list %s of %s: %w", w.Stream, w.From.In(p.location).Format(time.DateOnly), err)
 	}
@@ -39,6 +42,7 @@ type fetch struct {
 	window   pollers.Window
 	emit     func(events.Record) error
 	requests int
+	from, to time.Time // the day of the window
 
 	table    table
 	request  *pollers.Response
@@ -202,12 +206,12 @@ func (f *fetch) row(r *row) error {
 	if !whole {
 		return f.emit(f.record(r, ""))
 	}
-	value := func(column string) string { return r.text(f.table.column(column)) }
-	started, ok := events.CobrowserTime(value(f.command.started), f.p.location.String())
+	v := values{&f.table, r}
+	started, ok := events.CobrowserTime(string(v.of(f.command.started)), f.p.location.String())
 	if !ok {
 		return f.emit(f.record(r, ""))
 	}
-	if f.p.date(started) != f.p.date(f.window.From) {
+	if started.Before(f.from) || !started.Before(f.to) {
 		f.leave(fmt.Errorf("%w: a row of %s is not of the day asked for: either the vendor's day changed meanwhile, or the account's zone is not TIMEZONE, %s",
 			pollers.ErrIncomplete, started.Format(time.RFC3339), f.p.location))
 		return nil
@@ -215,7 +219,7 @@ func (f *fetch) row(r *row) error {
 	if !f.window.Holds(started) {
 		return nil
 	}
-	return f.emit(f.record(r, f.command.key(value, started)))
+	return f.emit(f.record(r, f.command.key(v, started)))
 }
 
 // leave keeps the first reason why the window is not complete.

@@ -24,7 +24,9 @@ func FuzzFetch(f *testing.F) {
 	window, now := day("2026-10-27"), clock("2026-10-27 12:00:00")
 	f.Fuzz(func(t *testing.T, body string) {
 		records, err := pollertest.Collect(open(t, always(body), now), window)
-		w := &wire{answer: func(int, url.Values) reply { return reply{body: iotest.OneByteReader(strings.NewReader(body)), framed: true} }}
+		w := &wire{answer: func(int, url.Values) reply {
+			return reply{body: iotest.OneByteReader(strings.NewReader(body)), framed: true}
+		}}
 		again, err2 := pollertest.Collect(open(t, w, now), window)
 		if (err == nil) != (err2 == nil) || !same(fingerprints(records), fingerprints(again)) {
 			t.Errorf("byte by byte: %d records, %v; else %d records, %v", len(again), err2, len(records), err)

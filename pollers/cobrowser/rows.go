@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	firstBuffer = 256 << 10
+	firstBuffer = 64 << 10
 	// maxFirstRow bounds a header: a longer first line is no CSV of ours.
 	maxFirstRow = 1 << 20
 	// maxColumns bounds whose places are kept; further columns are counted.
@@ -308,20 +308,20 @@ func (s *rows) keep(to int) {
 	s.row.sha256 = hex.EncodeToString(s.digest.Sum(nil))
 }
 
-// text gives a value without its quotes; "" for one that is not there or not kept.
-func (r *row) text(i int) string {
+// value gives a value without its quotes; nil for one that is not there or not kept.
+func (r *row) value(i int) []byte {
 	if i < 0 || i >= len(r.values) || r.values[i].to > len(r.raw) {
-		return ""
+		return nil
 	}
 	b := r.raw[r.values[i].from:r.values[i].to]
 	if len(b) == 0 || b[0] != '"' {
-		return string(b)
+		return b
 	}
 	b = bytes.TrimSuffix(b[1:], []byte{'"'})
 	if bytes.IndexByte(b, '"') < 0 {
-		return string(b)
+		return b
 	}
-	return string(bytes.ReplaceAll(b, []byte(`""`), []byte{'"'}))
+	return bytes.ReplaceAll(b, []byte(`""`), []byte{'"'})
 }
 
 // quoted tells whether the row begins as the vendor documents: every value in double quotes.

@@ -32,7 +32,7 @@ func (h handlerWire) RoundTrip(r *http.Request) (*http.Response, error) {
 func serve(h http.Handler) http.RoundTripper { return handlerWire{h} }
 
 func sample() string {
-	return csv(chat("9001", at("2026-10-27 10:00:00")), chat("9002", at("2026-10-27 10:05:00")), chat("9003", at("2026-10-27 11:00:00")))
+	return export(chat("9001", at("2026-10-27 10:00:00")), chat("9002", at("2026-10-27 10:05:00")), chat("9003", at("2026-10-27 11:00:00")))
 }
 
 func TestABodyWithoutFramingIsReadTwice(t *testing.T) {
@@ -43,7 +43,7 @@ func TestABodyWithoutFramingIsReadTwice(t *testing.T) {
 	}{
 		"the same twice":                 {[]reply{unframed(full), unframed(full)}, true},
 		"the second is framed":           {[]reply{unframed(full), framed(full)}, true},
-		"cut between rows, then whole":   {[]reply{unframed(csv(chat("9001", at("2026-10-27 10:00:00")))), unframed(full)}, false},
+		"cut between rows, then whole":   {[]reply{unframed(export(chat("9001", at("2026-10-27 10:00:00")))), unframed(full)}, false},
 		"whole, then cut":                {[]reply{unframed(full), unframed(full[:len(full)-30])}, false},
 		"no end of the last line, twice": {[]reply{unframed(strings.TrimSpace(full)), unframed(strings.TrimSpace(full))}, false},
 		"the second is broken":           {[]reply{unframed(full), {body: strings.NewReader(full[:50]), framed: true, ends: io.ErrUnexpectedEOF}}, false},
@@ -147,7 +147,7 @@ func TestARowOverTheLimitIsGivenByItsStartItsSizeAndItsDigest(t *testing.T) {
 				return io.MultiReader(strings.NewReader(header+"\n"+before), filler(large), strings.NewReader(after))
 			}
 			w := &wire{answer: func(int, url.Values) reply {
-				return reply{framed: true, body: io.MultiReader(strings.NewReader(csv(chat("9001", start))+before),
+				return reply{framed: true, body: io.MultiReader(strings.NewReader(export(chat("9001", start))+before),
 					filler(large), strings.NewReader(after+end+line(";", chat("9003", start)...)+end))}
 			}}
 			records, err := pollertest.Collect(open(t, w, clock("2026-10-27 12:00:00")), day("2026-10-27"))
@@ -180,7 +180,7 @@ func checkLarge(t *testing.T, name string, body events.Body, whole func() io.Rea
 
 func TestAQuoteThatNeverClosesIsIncompleteAndHeldInBoundedMemory(t *testing.T) {
 	w := &wire{answer: func(int, url.Values) reply {
-		return reply{framed: true, body: io.MultiReader(strings.NewReader(csv()+`"`), filler(300<<20))}
+		return reply{framed: true, body: io.MultiReader(strings.NewReader(export()+`"`), filler(300<<20))}
 	}}
 	if _, err := pollertest.Collect(open(t, w, clock("2026-10-27 12:00:00")), day("2026-10-27")); !errors.Is(err, pollers.ErrIncomplete) {
 		t.Errorf("%v; want ErrIncomplete", err)
