@@ -1,0 +1,257 @@
+package liveleader
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxDepth bounds the nesting of elements.
+const maxDepth = 100
+
+// parser reads one element by hand: encoding/xml gives up at control characters and HTML's
+// references, which people's text has, and is several times slower.
+type parser struct {
+	rest string
+	root *element
+	open []*element
+}
+
+// parse reads the one element of a document.
+func parse(document string) (*element, error) {
+	p := &parser{rest: document}
+	for p.rest != "" {
+		text, _, found := strings.Cut(p.rest, "<")
+		p.rest = p.rest[len(text):]
+		if err := p.addText(unescape(text)); err != nil {
+			return nil, err
+		}
+		if found {
+			if err := p.markup(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	switch {
+	case p.root == nil:
+		return nil, errors.New("there is no element")
+	case len(p.open) > 0:
+		return nil, fmt.Errorf("<%s> has no end", p.open[len(p.open)-1].name)
+	}
+	return p.root, nil
+}
+
+func (p *parser) addText(text string) error {
+	switch {
+	case text == "":
+	case len(p.open) > 0:
+		p.add(content{text: text})
+	case strings.Trim(text, space) != "":
+		return errors.New("there is text outside the element")
+	}
+	return nil
+}
+
+func (p *parser) add(part content) {
+	e := p.open[len(p.open)-1]
+	e.content = append(e.content, part)
+}
+
+// markup reads what begins with the "<" at the position.
+func (p *parser) markup() error {
+	switch {
+	case strings.HasPrefix(p.rest, "<!--"):
+		_, err := p.section("<!--", "-->")
+		return err
+	case strings.HasPrefix(p.rest, "<![CDATA["):
+		text, err := p.section("<![CDATA[", "]]>")
+		if err != nil {
+			return err
+		}
+		return p.addText(text)
+	case strings.HasPrefix(p.rest, "<?"):
+		_, err := p.section("<?", "?>")
+		return err
+	case strings.HasPrefix(p.rest, "<!"):
+		return errors.New("there is a DOCTYPE or another declaration")
+	case strings.HasPrefix(p.rest, "</"):
+		return p.endTag()
+	}
+	return p.startTag()
+}
+
+func (p *parser) section(opening, closing string) (string, error) {
+	inside, rest, found := strings.Cut(p.rest[len(opening):], closing)
+	if !found {
+		return "", fmt.Errorf("%s has no end", opening)
+	}
+	p.rest = rest
+	return inside, nil
+}
+
+func (p *parser) endTag() error {
+	name, rest, found := strings.Cut(p.rest[2:], ">")
+	name = strings.TrimRight(name, space)
+	if !found || len(p.open) == 0 || p.open[len(p.open)-1].name != name {
+		return fmt.Errorf("</%s> closes no open element", shorten(name))
+	}
+	p.open, p.rest = p.open[:len(p.open)-1], rest
+	return nil
+}
+
+func (p *parser) startTag() error {
+	p.rest = p.rest[1:]
+	name := p.name()
+	if name == "" {
+		return errors.New("there is a < that begins no tag")
+	}
+	e := &element{name: name}
+	if len(p.open) > 0 {
+		p.add(content{child: e})
+	} else if p.root == nil {
+		p.root = e
+	} else {
+		return fmt.Errorf("there is a second element <%s>", shorten(name))
+	}
+	closed, err := p.attributes(e)
+	if err != nil {
+		return fmt.Errorf("<%s>: %w", shorten(name), err)
+	}
+	if !closed {
+		p.open = append(p.open, e)
+	}
+	if len(p.open) > maxDepth {
+		return fmt.Errorf("there are more than %d levels", maxDepth)
+	}
+	return nil
+}
+
+// attributes reads up to the tag's end; closed says that the element ends with it.
+func (p *parser) attributes(e *element) (closed bool, err error) {
+	for {
+		p.rest = strings.TrimLeft(p.rest, space)
+		switch {
+		case strings.HasPrefix(p.rest, ">"):
+			p.rest = p.rest[1:]
+			return false, nil
+		case strings.HasPrefix(p.rest, "/>"):
+			p.rest = p.rest[2:]
+			return true, nil
+		}
+		name := p.name()
+		p.rest = strings.TrimLeft(p.rest, space)
+		if name == "" || !strings.HasPrefix(p.rest, "=") {
+			return false, errors.New("an attribute is malformed")
+		}
+		p.rest = strings.TrimLeft(p.rest[1:], space)
+		value, ok := p.quoted()
+		if !ok {
+			return false, fmt.Errorf("the value of %s is malformed", shorten(name))
+		}
+		e.attributes = append(e.attributes, attribute{name: name, value: value})
+	}
+}
+
+func (p *parser) quoted() (string, bool) {
+	if p.rest == "" || (p.rest[0] != '"' && p.rest[0] != '\'') {
+		return "", false
+	}
+	value, rest, found := strings.Cut(p.rest[1:], p.rest[:1])
+	if !found || strings.Contains(value, "<") {
+		return "", false
+	}
+	p.rest = rest
+	return unescape(value), true
+}
+
+// name reads a name; "" when there is none.
+func (p *parser) name() string {
+	n := strings.IndexAny(p.rest, space+"/>=<\"'&")
+	if n < 0 {
+		n = len(p.rest)
+	}
+	name := p.rest[:n]
+	p.rest = p.rest[n:]
+	return name
+}
+
+// shorten keeps hostile names out of errors.
+func shorten(name string) string {
+	if len(name) <= 64 {
+		return name
+	}
+	return strings.ToValidUTF8(name[:64], "") + "…"
+}
+
+// maxReference is the length of the longest name of HTML's references, and more.
+const maxReference = 40
+
+// unescape decodes references and line ends. A "&" that begins no known reference stays as it is.
+func unescape(text string) string {
+	if strings.IndexByte(text, '\r') >= 0 {
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	}
+	i := strings.IndexByte(text, '&')
+	if i < 0 {
+		return text
+	}
+	var b strings.Builder
+	b.Grow(len(text))
+	for ; i >= 0; i = strings.IndexByte(text, '&') {
+		b.WriteString(text[:i])
+		text = text[i+1:]
+		name, _, found := strings.Cut(text[:min(len(text), maxReference)], ";")
+		decoded, known := "", false
+		if found {
+			decoded, known = reference(name)
+		}
+		if !known {
+			b.WriteByte('&')
+			continue
+		}
+		b.WriteString(decoded)
+		text = text[len(name)+1:]
+	}
+	b.WriteString(text)
+	return b.String()
+}
+
+// reference decodes the name between "&" and ";".
+func reference(name string) (string, bool) {
+	switch name {
+	case "":
+		return "", false
+	case "lt":
+		return "<", true
+	case "gt":
+		return ">", true
+	case "amp":
+		return "&", true
+	case "quot":
+		return `"`, true
+	case "apos":
+		return "'", true
+	}
+	if digits, ok := strings.CutPrefix(name, "#"); ok {
+		return character(digits)
+	}
+	// HTML decodes the beginning of some names too (&notit;); then the ";" stays, and it is none.
+	decoded := html.UnescapeString("&" + name + ";")
+	return decoded, !strings.HasSuffix(decoded, ";")
+}
+
+// character decodes a number, hexadecimal after x; NUL and what is no character is none.
+func character(digits string) (string, bool) {
+	base := 10
+	if rest, ok := strings.CutPrefix(digits, "x"); ok {
+		digits, base = rest, 16
+	}
+	n, err := strconv.ParseUint(digits, base, 32)
+	if err != nil || n == 0 || n > utf8.MaxRune || !utf8.ValidRune(rune(n)) {
+		return "", false
+	}
+	return string(rune(n)), true
+}
