@@ -57,7 +57,7 @@ const (
 	maxSpan       = 30 * pollers.Day
 	maxResponse   = 64 << 20
 	// The document's form of times, which writes UTC as +00:00.
-	timeForm = "2006-01-02T15:04:05-07:00"
+	timeForm = "2006-01-02T15:04:05.999999-07:00"
 )
 
 // report is one method of the API; its records are buckets by day.
@@ -218,7 +218,7 @@ func (p *poller) requestBody(days interval) ([]byte, error) {
 		Filters      filters `json:"filters"`
 	}{"day", p.location.String(), filters{
 		From: days.from.In(p.location).Format(timeForm),
-		To:   days.to.Add(-time.Second).In(p.location).Format(timeForm), // inclusive
+		To:   days.to.Add(-time.Microsecond).In(p.location).Format(timeForm), // inclusive
 	}})
 }
 

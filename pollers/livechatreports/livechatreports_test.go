@@ -113,23 +113,23 @@ func TestTheRequestNamesZoneAndBothEnds(t *testing.T) {
 		from, to   time.Time
 	}{
 		"over the end of summer time": {
-			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-10-24T00:00:00+02:00","to":"2026-10-26T23:59:59+01:00"}}`,
+			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-10-24T00:00:00+02:00","to":"2026-10-26T23:59:59.999999+01:00"}}`,
 			date(t, "Europe/Oslo", 2026, 10, 24, 0), date(t, "Europe/Oslo", 2026, 10, 27, 0),
 		},
 		"a day of 23 hours": {
-			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-03-29T00:00:00+01:00","to":"2026-03-29T23:59:59+02:00"}}`,
+			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-03-29T00:00:00+01:00","to":"2026-03-29T23:59:59.999999+02:00"}}`,
 			date(t, "Europe/Oslo", 2026, 3, 29, 0), date(t, "Europe/Oslo", 2026, 3, 30, 0),
 		},
 		"a window within days is widened to them": {
-			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-10-26T00:00:00+01:00","to":"2026-10-27T23:59:59+01:00"}}`,
+			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-10-26T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"}}`,
 			date(t, "Europe/Oslo", 2026, 10, 26, 15), date(t, "Europe/Oslo", 2026, 10, 27, 1),
 		},
 		"UTC by default": {
-			"", `{"distribution":"day","timezone":"UTC","filters":{"from":"2026-10-24T00:00:00+00:00","to":"2026-10-24T23:59:59+00:00"}}`,
+			"", `{"distribution":"day","timezone":"UTC","filters":{"from":"2026-10-24T00:00:00+00:00","to":"2026-10-24T23:59:59.999999+00:00"}}`,
 			date(t, "UTC", 2026, 10, 24, 0), date(t, "UTC", 2026, 10, 25, 0),
 		},
 		"a zone that skips midnight": {
-			"Africa/Cairo", `{"distribution":"day","timezone":"Africa/Cairo","filters":{"from":"2026-04-24T01:00:00+03:00","to":"2026-04-24T23:59:59+03:00"}}`,
+			"Africa/Cairo", `{"distribution":"day","timezone":"Africa/Cairo","filters":{"from":"2026-04-24T01:00:00+03:00","to":"2026-04-24T23:59:59.999999+03:00"}}`,
 			date(t, "Africa/Cairo", 2026, 4, 24, 1), date(t, "Africa/Cairo", 2026, 4, 25, 0),
 		},
 	}
@@ -407,7 +407,7 @@ func TestCheckAsksForToday(t *testing.T) {
 	if err := p.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := `"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59+01:00"`; !strings.Contains(v.sent, want) {
+	if want := `"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"`; !strings.Contains(v.sent, want) {
 		t.Errorf("sent %s; want %s in it", v.sent, want)
 	}
 }

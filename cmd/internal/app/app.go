@@ -1,0 +1,417 @@
+// Package app builds Parley's roles from its configuration, runs them together and takes them down in reverse.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/parley-stream/parley/cmd/internal/catalog"
+	"github.com/parley-stream/parley/cmd/internal/config"
+	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/events/settings"
+	"github.com/parley-stream/parley/pollers"
+	"github.com/parley-stream/parley/processors"
+	"github.com/parley-stream/parley/sinks"
+)
+
+// Roles are the parts of Parley that a process plays.
+type Roles struct {
+	Poll, Process, Sink bool
+	// Sinks are the names of those to run; none means all.
+	Sinks []string
+}
+
+// All plays every role.
+func All() Roles { return Roles{Poll: true, Process: true, Sink: true} }
+
+// App is a process of Parley, configured and not yet running.
+type App struct {
+	Config  *config.Config
+	Log     *slog.Logger
+	Out     io.Writer // data
+	Err     io.Writer // everything else
+	sources []*pollers.Source
+	sinks   []sink
+	redact  pollers.Redactor
+}
+
+type sink struct {
+	settings sinks.Settings
+	open     sinks.Opener
+}
+
+// New decodes the configuration, rooms' variables included. Its error is settings.Faults: all of them.
+func New(environ []string, out, errout io.Writer) (*App, error) {
+	cfg, _ := config.Load(environ, kinds()) // Check gives the faults again, with the rooms'
+	a := &App{Config: cfg, Out: out, Err: errout}
+	// Secrets are known only when the rooms have decoded; nothing is logged before.
+	a.Log = console.NewLogger(errout, cfg.LogLevel, cfg.LogFormat, func(s string) string { return a.redact.Redact(s) })
+	a.openSources()
+	a.openSinks()
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	a.redact = pollers.NewRedactor(cfg.Secrets())
+	return a, nil
+}
+
+func kinds() config.Kinds {
+	var k config.Kinds
+	for _, v := range catalog.Vendors() {
+		k.Vendors = append(k.Vendors, v.Name)
+	}
+	for _, s := range catalog.Sinks() {
+		k.Schemes = append(k.Schemes, s.Scheme)
+	}
+	return k
+}
+
+func (a *App) openSources() {
+	for _, conf := range a.Config.Sources {
+		for _, v := range catalog.Vendors() {
+			if v.Name != conf.Vendor {
+				continue
+			}
+			s := pollers.NewSource(conf.Name, conf.Vars, v.Open, a.Log)
+			if settle := s.Settings.Settle; len(settle) > 0 && slices.Max(settle) > a.Config.EventsRetention {
+				conf.Vars.Fault("SETTLE", fmt.Sprintf("want ages up to PARLEY_EVENTS_RETENTION (%s): a window that is read again later would meet events that are gone", a.Config.EventsRetention))
+			}
+			a.sources = append(a.sources, s)
+		}
+	}
+}
+
+func (a *App) openSinks() {
+	for _, conf := range a.Config.Sinks {
+		scheme, _, _ := strings.Cut(conf.URL, ":")
+		for _, kind := range catalog.Sinks() {
+			if kind.Scheme != scheme {
+				continue
+			}
+			s := sinks.DecodeSettings(conf.Name, conf.Vars)
+			if s.URL == nil {
+				continue // its fault is in Vars
+			}
+			env := sinks.Env{Stdout: a.Out}
+			a.sinks = append(a.sinks, sink{settings: s, open: kind.Open(s, conf.Vars, s.URL, env)})
+		}
+	}
+}
+
+// Missing gives what a process with these roles cannot do without, as faults.
+func (a *App) Missing(roles Roles) error {
+	var faults settings.Faults
+	if roles.Poll && len(a.sources) == 0 {
+		faults = append(faults, settings.Fault{Variable: "PARLEY_SOURCES", Want: "is empty; name at least one source, such as PARLEY_SOURCES=chats with PARLEY_SOURCE_CHATS_VENDOR (`parley simulate` prints variables to try)"})
+	}
+	if roles.Sink && len(a.sinks) == 0 {
+		faults = append(faults, settings.Fault{Variable: "PARLEY_SINKS", Want: "is empty; name at least one sink, such as PARLEY_SINKS=files with PARLEY_SINK_FILES_URL=file:out"})
+	}
+	for _, name := range roles.Sinks {
+		if !slices.ContainsFunc(a.sinks, func(s sink) bool { return s.settings.Name == name }) {
+			faults = append(faults, settings.Fault{Variable: "PARLEY_SINKS", Want: fmt.Sprintf("has no sink %q", name)})
+		}
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// Broker opens the configured broker and makes its streams.
+func (a *App) Broker(ctx context.Context) (*broker.Broker, error) {
+	b, err := broker.Open(ctx, a.brokerOptions())
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Provision(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// Attach reaches a Parley that is running: the external servers, or the embedded one of this data directory.
+func (a *App) Attach(ctx context.Context) (*broker.Broker, error) {
+	if len(a.Config.NATS.URLs) > 0 {
+		return broker.Open(ctx, a.brokerOptions())
+	}
+	return broker.Attach(ctx, a.brokerOptions())
+}
+
+func (a *App) brokerOptions() broker.Options {
+	c := a.Config
+	return broker.Options{
+		URLs: c.NATS.URLs, Creds: c.NATS.Creds, CA: c.NATS.CA, Cert: c.NATS.Cert, Key: c.NATS.Key, Replicas: c.NATS.Replicas,
+		DataDir: c.DataDir, RawRetention: c.RawRetention, EventsRetention: c.EventsRetention, RawMaxBytes: c.RawMaxBytes,
+		Partitions: c.Partitions, Logger: a.Log,
+	}
+}
+
+// Process is an App's roles, made and ready to run on a broker.
+type Process struct {
+	app       *App
+	broker    *broker.Broker
+	pollers   *pollers.Runner
+	processor *processors.Runner
+	sinks     map[string]*sinks.Runner
+}
+
+// Process makes the roles. With a once time, the poller ends when everything that `run --once` reads was read after it.
+func (a *App) Process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time) (*Process, error) {
+	p := &Process{app: a, broker: b, sinks: make(map[string]*sinks.Runner)}
+	var err error
+	if roles.Poll {
+		if p.pollers, err = pollers.NewRunner(ctx, b, a.sources, pollers.Options{OnceSince: once, Logger: a.Log}); err != nil {
+			return nil, err
+		}
+	}
+	if roles.Process {
+		if p.processor, err = processors.NewRunner(ctx, b, a.processorOptions()); err != nil {
+			return nil, err
+		}
+	}
+	if roles.Sink {
+		for _, s := range a.sinks {
+			if len(roles.Sinks) > 0 && !slices.Contains(roles.Sinks, s.settings.Name) {
+				continue
+			}
+			p.sinks[s.settings.Name] = sinks.NewRunner(s.settings.Name, b, s.open, sinks.Options{
+				Filter: s.settings.Filter, Start: s.settings.Start, Logger: a.Log,
+			})
+		}
+	}
+	return p, nil
+}
+
+func (a *App) processorOptions() processors.Options {
+	o := processors.Options{Normalizers: make(map[string]processors.Normalizer), CacheBytes: a.Config.DedupeCache, Logger: a.Log}
+	for _, v := range catalog.Vendors() {
+		o.Normalizers[v.Name] = v.Normalize
+	}
+	if a.Config.EventsEncoding == "msgpack" {
+		o.Encode = func(e *events.Event) error {
+			data, err := events.EncodeMsgpack(e.Data)
+			e.Data, e.DataContentType = data, events.ContentMsgpack
+			return err
+		}
+	}
+	return o
+}
+
+// Run plays the roles until the context ends: then nothing new is taken, what is in hand is finished or given back, and
+// the roles end in the order in which records travel. It returns early when a role cannot go on.
+func (p *Process) Run(ctx context.Context) error {
+	return p.run(ctx, nil)
+}
+
+// run plays the roles; the script, if any, decides when it is over.
+func (p *Process) run(ctx context.Context, script func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stages := []func() error{}
+	start := func(role string, run func(context.Context) error) {
+		// Each stage ends when its predecessors have: its own context is cancelled by stopAll, in order.
+		stageCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+		done := make(chan error, 1)
+		go func() {
+			err := run(stageCtx)
+			if err != nil && stageCtx.Err() == nil {
+				cancel(fmt.Errorf("%s: %w", role, err))
+			}
+			done <- err
+		}()
+		stages = append(stages, func() error {
+			stop()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", role, err)
+			}
+			return nil
+		})
+	}
+	if p.pollers != nil && script == nil {
+		start("poll", p.pollers.Run)
+	}
+	if p.processor != nil {
+		start("process", p.processor.Run)
+	}
+	if len(p.sinks) > 0 {
+		start("sink", p.runSinks)
+	}
+	var err error
+	if script != nil {
+		err = script(ctx)
+	} else {
+		<-ctx.Done()
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	for _, stop := range stages {
+		if stopErr := stop(); err == nil {
+			err = stopErr
+		}
+	}
+	return err
+}
+
+func (p *Process) runSinks(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, 0, len(p.sinks))
+	var mu sync.Mutex
+	for name, s := range p.sinks {
+		wg.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// settle waits until what was fetched is processed and every sink has it.
+func (p *Process) settle(ctx context.Context) error {
+	for {
+		left, err := p.broker.Unprocessed(ctx)
+		if err == nil && left == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	for name, s := range p.sinks {
+		if err := s.Drain(ctx); err != nil {
+			return fmt.Errorf("sink %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Once reads what is due, processes it and flushes every sink. The report is whole even where something failed.
+func (p *Process) Once(ctx context.Context, watch func(context.Context)) (Report, error) {
+	err := p.run(ctx, func(ctx context.Context) error {
+		watchCtx, stop := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		if watch != nil {
+			wg.Go(func() { watch(watchCtx) })
+		}
+		defer wg.Wait()
+		defer stop()
+		if err := p.pollers.Run(ctx); err != nil {
+			return err
+		}
+		return p.settle(ctx)
+	})
+	if err != nil {
+		return Report{}, err
+	}
+	return p.Report(ctx)
+}
+
+// Report is what a run did.
+type Report struct {
+	Tallies []console.Tally
+	// Failed are the windows that could not be read, one line each.
+	Failed      []string
+	DeadLetters int64
+	// SinkErrors are the last errors of sinks that are failing or dead-lettered events.
+	SinkErrors []string
+}
+
+// Report gives what was done so far.
+func (p *Process) Report(ctx context.Context) (Report, error) {
+	tallies := make(map[string]map[events.Kind]*console.Tally)
+	tally := func(vendor string, kind events.Kind) *console.Tally {
+		if tallies[vendor] == nil {
+			tallies[vendor] = make(map[events.Kind]*console.Tally)
+		}
+		if tallies[vendor][kind] == nil {
+			tallies[vendor][kind] = &console.Tally{Vendor: vendor, Kind: string(kind)}
+		}
+		return tallies[vendor][kind]
+	}
+	var r Report
+	for key, c := range p.processor.Counts() {
+		t := tally(key.Vendor, key.Kind)
+		t.Events += int64(c.Events)
+		t.Duplicates += int64(c.Duplicates)
+		t.DeadLetters += int64(c.DeadLetters)
+		t.Fetched += int64(c.Events + c.Duplicates + c.DeadLetters)
+	}
+	if err := p.addSources(ctx, &r, tally); err != nil {
+		return r, err
+	}
+	for _, vendor := range slices.Sorted(maps.Keys(tallies)) {
+		for _, kind := range slices.Sorted(maps.Keys(tallies[vendor])) {
+			t := *tallies[vendor][kind]
+			if t.Kind == "" {
+				t.Kind = "(malformed)"
+			}
+			r.DeadLetters += t.DeadLetters
+			r.Tallies = append(r.Tallies, t)
+		}
+	}
+	for name, s := range p.sinks {
+		stats := s.Stats()
+		r.DeadLetters += int64(stats.DeadLetters)
+		if stats.DeadLetters > 0 || stats.Failing {
+			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s: %d dead letters, last error: %s", name, stats.DeadLetters, stats.LastError))
+		}
+	}
+	return r, nil
+}
+
+func (p *Process) addSources(ctx context.Context, r *Report, tally func(string, events.Kind) *console.Tally) error {
+	counts := p.pollers.Counts()
+	for _, s := range p.app.sources {
+		if c := counts[s.Settings.Name]; c.DeadLetters > 0 {
+			t := tally(s.Settings.Vendor, "")
+			t.DeadLetters += int64(c.DeadLetters)
+			t.Fetched += int64(c.DeadLetters)
+		}
+		progress, err := p.pollers.Progress(ctx, s)
+		if err != nil {
+			return err
+		}
+		for _, e := range progress.Failed {
+			r.Failed = append(r.Failed, fmt.Sprintf("%s %s %s: %s", s.Settings.Name, e.Stream, pollers.WindowID(e.Window), e.Error))
+		}
+	}
+	return nil
+}
+
+// OK tells whether everything was read and nothing was dead-lettered.
+func (r Report) OK() bool { return len(r.Failed) == 0 && r.DeadLetters == 0 && len(r.SinkErrors) == 0 }
+
+// Print writes the summary for a person.
+func (r Report) Print(w io.Writer) error {
+	if err := console.Summary(w, r.Tallies); err != nil {
+		return err
+	}
+	for _, line := range r.Failed {
+		fmt.Fprintln(w, "not read:", console.Printable(line))
+	}
+	for _, line := range r.SinkErrors {
+		fmt.Fprintln(w, "not delivered:", console.Printable(line))
+	}
+	if r.DeadLetters > 0 {
+		fmt.Fprintf(w, "%d dead letters: their bytes and reasons are in the stream %s\n", r.DeadLetters, broker.Dead)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/settings"
+)
+
+// Errors that say how a command ended.
+var (
+	// ErrReported: it failed, and everything there is to say was said.
+	ErrReported = errors.New("failed")
+	// ErrUsage: it was asked for what cannot be.
+	ErrUsage = errors.New("wrong usage")
+)
+
+// Run plays roles until the context ends.
+func (a *App) Run(ctx context.Context, roles Roles) error {
+	if err := a.Missing(roles); err != nil {
+		return err
+	}
+	b, err := a.Broker(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	p, err := a.Process(ctx, b, roles, time.Time{})
+	if err != nil {
+		return err
+	}
+	a.Log.Info("parley runs", "sources", len(a.sources), "sinks", len(p.sinks))
+	return p.Run(ctx)
+}
+
+// RunRole plays one role beside other processes, for which it needs a server that they share.
+func (a *App) RunRole(ctx context.Context, roles Roles) error {
+	if len(a.Config.NATS.URLs) == 0 {
+		return settings.Faults{{Variable: "PARLEY_NATS_URL", Want: "is empty; a role alone needs a NATS server that the other roles reach too, such as nats://127.0.0.1:4222 (`parley run` plays every role on its own server)"}}
+	}
+	return a.Run(ctx, roles)
+}
+
+// RunOnce reads everything that is due, delivers it and prints a summary.
+func (a *App) RunOnce(ctx context.Context) error {
+	if err := a.Missing(All()); err != nil {
+		return err
+	}
+	b, err := a.Broker(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	p, err := a.Process(ctx, b, All(), time.Now())
+	if err != nil {
+		return err
+	}
+	progress := console.NewProgress(a.Err)
+	report, err := p.Once(ctx, func(ctx context.Context) { p.showProgress(ctx, progress) })
+	progress.Close()
+	if err != nil {
+		return err
+	}
+	// A sink may write events to stdout; the summary is for a person.
+	if err := report.Print(a.Err); err != nil {
+		return err
+	}
+	if !report.OK() {
+		return ErrReported
+	}
+	return nil
+}
+
+// RunTail shows the events of a Parley that is running.
+func (a *App) RunTail(ctx context.Context, filter []string, asJSON, clear bool) error {
+	if _, err := events.FilterSubjects(filter); err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	b, err := a.Attach(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return a.Tail(ctx, b, filter, asJSON, clear)
+}

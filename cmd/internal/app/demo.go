@@ -1,0 +1,231 @@
+package app
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/pollers/simulated"
+)
+
+// demoSimulation is the demo's story: two weeks of chats of every vendor, a few faults, a few bad records.
+var demoSimulation = Simulation{
+	Addr: "127.0.0.1:0", Seed: 1, Days: 14, Chats: 120, LivePerHour: 240, Faults: "429=0.02,500=0.02,cut=0.004", Malformed: 1,
+}
+
+// Demo runs everything on invented vendors: history with progress, a summary, then the live tail until the context ends. With
+// once it ends after the summary. It fails unless the files hold every seeded chat exactly once.
+func Demo(ctx context.Context, once bool, out, errout io.Writer) error {
+	dir, err := os.MkdirTemp("", "parley-demo-")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sims, err := Simulate(demoSimulation)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = sims.Serve(ctx) })
+	d := &demo{sims: sims, files: filepath.Join(dir, "files"), out: out, errout: errout}
+	return d.run(ctx, dir, once)
+}
+
+type demo struct {
+	sims   *Simulators
+	files  string
+	out    io.Writer
+	errout io.Writer
+}
+
+func (d *demo) environ(dir string) []string {
+	environ := append(d.sims.Environ(),
+		"PARLEY_DATA_DIR="+filepath.Join(dir, "data"), "PARLEY_LOG_LEVEL=error",
+		"PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file://"+d.files+"?rotate_age=5s",
+	)
+	since := time.Now().AddDate(0, 0, -demoSimulation.Days-1).UTC().Format(time.DateOnly)
+	for _, name := range d.sims.names {
+		prefix := "PARLEY_SOURCE_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_") + "_"
+		environ = append(environ, prefix+"SINCE="+since, prefix+"INTERVAL=5s", prefix+"WINDOW=48h")
+	}
+	return environ
+}
+
+func (d *demo) run(ctx context.Context, dir string, once bool) error {
+	progress := console.NewProgress(d.errout)
+	a, err := New(d.environ(dir), d.out, progress)
+	if err != nil {
+		return err
+	}
+	b, err := a.Broker(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	fmt.Fprintf(progress, "Five invented vendors, %d days of chats of each; a few answers are cut, slow down or fail.\n", demoSimulation.Days)
+	want := d.wanted(nil)
+	p, err := a.Process(ctx, b, All(), time.Now())
+	if err != nil {
+		return err
+	}
+	report, err := p.Once(ctx, func(ctx context.Context) { p.showProgress(ctx, progress) })
+	progress.Close()
+	if err != nil {
+		return err
+	}
+	if err := report.Print(d.out); err != nil {
+		return err
+	}
+	if err := d.verify(d.wanted(want)); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\nThe files are in %s\n", d.files)
+	if len(report.Failed) > 0 || len(report.SinkErrors) > 0 {
+		return errors.New("demo: not everything was read and delivered; see above")
+	}
+	if once {
+		return nil
+	}
+	fmt.Fprintln(d.out, "Chats go on; Ctrl-C ends.")
+	live, err := a.Process(ctx, b, All(), time.Time{})
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { _ = a.Tail(ctx, b, nil, false, false) })
+	return live.Run(ctx)
+}
+
+// showProgress draws a bar for each source until the context ends.
+func (p *Process) showProgress(ctx context.Context, progress *console.Progress) {
+	for {
+		for _, s := range p.app.sources {
+			if now, err := p.pollers.Progress(ctx, s); err == nil {
+				progress.Set(s.Settings.Name, int64(now.Done), int64(now.Done+now.Left))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// wanted gives the records that are visible now, by vendor: what the files must hold in the end. A vendor that makes its records
+// when it is asked (reports) shows none before; it is asked again afterwards.
+func (d *demo) wanted(before map[string][]simulated.Entry) map[string][]simulated.Entry {
+	want := make(map[string][]simulated.Entry)
+	for name, sim := range d.sims.sims {
+		if want[name] = before[name]; len(want[name]) > 0 {
+			continue
+		}
+		for _, e := range sim.Ledger() {
+			if !e.Malformed {
+				want[name] = append(want[name], e)
+			}
+		}
+	}
+	return want
+}
+
+// verify reads the files back and compares them with the simulators' ledgers.
+func (d *demo) verify(want map[string][]simulated.Entry) error {
+	held, err := readFiles(d.files)
+	if err != nil {
+		return err
+	}
+	twice := 0
+	for _, n := range held.ids {
+		if n > 1 {
+			twice++
+		}
+	}
+	total, missing := 0, []string{}
+	for _, vendor := range slices.Sorted(maps.Keys(want)) {
+		for _, e := range want[vendor] {
+			total++
+			if !held.entities[events.CanonicalID(vendor, vendor, e.Key)] {
+				missing = append(missing, vendor+" "+e.Stream+" "+e.Key)
+			}
+		}
+	}
+	fmt.Fprintf(d.out, "\n%d of %d seeded chats are in the files; %d of %d events are there more than once.\n", total-len(missing), total, twice, len(held.ids))
+	if len(missing) > 0 || twice > 0 {
+		return fmt.Errorf("demo: the files do not hold every seeded chat once; missing: %s", strings.Join(missing[:min(10, len(missing))], "; "))
+	}
+	return nil
+}
+
+// contents are what files hold: how often each event, and which entities.
+type contents struct {
+	ids      map[string]int
+	entities map[string]bool
+}
+
+func readFiles(dir string) (contents, error) {
+	c := contents{ids: make(map[string]int), entities: make(map[string]bool)}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".ndjson") {
+			return nil
+		}
+		return c.read(path)
+	})
+	if err != nil {
+		return c, fmt.Errorf("read the files back: %w", err)
+	}
+	return c, nil
+}
+
+func (c contents) read(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	lines := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: last line: %w", path, err)
+		}
+		e, err := events.ParseStructured(line)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		var entity struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(e.Data, &entity); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		c.ids[e.Source+" "+e.ID]++
+		c.entities[entity.ID] = true
+	}
+}

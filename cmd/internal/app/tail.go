@@ -1,0 +1,40 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// Tail writes events as they come, one line each, until the context ends: for a person, personal data masked unless
+// clear, or as structured JSON.
+func (a *App) Tail(ctx context.Context, b *broker.Broker, filter []string, asJSON, clear bool) error {
+	subjects, err := events.FilterSubjects(filter)
+	if err != nil {
+		return err
+	}
+	err = b.Follow(ctx, broker.Events, subjects, func(m broker.Message) error {
+		e, err := events.FromMessage(m.Header, m.Data)
+		if err != nil {
+			_, err = fmt.Fprintf(a.Err, "event %d cannot be read: %v\n", m.Sequence, err)
+			return err
+		}
+		if err := b.Resolve(ctx, &e); err != nil {
+			return err
+		}
+		if asJSON {
+			_, err = a.Out.Write(e.Line())
+			return err
+		}
+		_, err = fmt.Fprintln(a.Out, console.EventLine(e, clear))
+		return err
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,74 @@
+// Package catalog is the one list of what this binary can read and write: vendors with their normalisers and
+// simulators, and sinks. A new room is two lines here.
+package catalog
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/parley-stream/parley/events/settings"
+	"github.com/parley-stream/parley/pollers"
+	"github.com/parley-stream/parley/pollers/cobrowser"
+	"github.com/parley-stream/parley/pollers/cobrowser/cobrowsersim"
+	"github.com/parley-stream/parley/pollers/liveagent"
+	"github.com/parley-stream/parley/pollers/liveagent/liveagentsim"
+	"github.com/parley-stream/parley/pollers/livechat"
+	"github.com/parley-stream/parley/pollers/livechat/livechatsim"
+	"github.com/parley-stream/parley/pollers/livechatreports"
+	"github.com/parley-stream/parley/pollers/livechatreports/livechatreportssim"
+	"github.com/parley-stream/parley/pollers/liveleader"
+	"github.com/parley-stream/parley/pollers/liveleader/liveleadersim"
+	"github.com/parley-stream/parley/pollers/simulated"
+	"github.com/parley-stream/parley/processors"
+	normcobrowser "github.com/parley-stream/parley/processors/normalize/cobrowser"
+	normliveagent "github.com/parley-stream/parley/processors/normalize/liveagent"
+	normlivechat "github.com/parley-stream/parley/processors/normalize/livechat"
+	normlivechatreports "github.com/parley-stream/parley/processors/normalize/livechatreports"
+	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
+	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/file"
+	"github.com/parley-stream/parley/sinks/stdout"
+)
+
+// Simulator is a vendor's documented API over an invented account.
+type Simulator interface {
+	http.Handler
+	Ledger() []simulated.Entry
+	Change(n int) int
+	Variables(base string) map[string]string
+}
+
+// Vendor is one that can be read.
+type Vendor struct {
+	Name      string // in VENDOR, subjects and events
+	Open      pollers.Open
+	Normalize processors.Normalizer
+	Simulate  func(simulated.Options) Simulator
+	// Path is where the vendor's access point lies, so that all simulators fit on one port.
+	Path string
+}
+
+// Vendors gives every vendor, in the order in which they are shown.
+func Vendors() []Vendor {
+	return []Vendor{
+		{"liveleader", liveleader.New, normliveleader.New(), func(o simulated.Options) Simulator { return liveleadersim.New(o) }, "/a/"},
+		{"livechat", livechat.New, normlivechat.Normalize, func(o simulated.Options) Simulator { return livechatsim.New(o) }, "/chats"},
+		{"livechat-reports", livechatreports.New, normlivechatreports.Normalize, func(o simulated.Options) Simulator { return livechatreportssim.New(o) }, "/v3.6/"},
+		{"liveagent", liveagent.New, normliveagent.Normalize, func(o simulated.Options) Simulator { return liveagentsim.New(o) }, "/api/"},
+		{"cobrowser", cobrowser.New, normcobrowser.Normalize, func(o simulated.Options) Simulator { return cobrowsersim.New(o) }, "/generic/"},
+	}
+}
+
+// Sink is a kind of destination.
+type Sink struct {
+	Scheme string // of the sink's URL
+	Open   func(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Opener
+}
+
+// Sinks gives every kind of destination.
+func Sinks() []Sink {
+	return []Sink{
+		{"file", file.New},
+		{"stdout", stdout.New},
+	}
+}

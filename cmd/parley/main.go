@@ -1,0 +1,214 @@
+// Command parley turns live-chat vendors into one stream of CloudEvents.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/parley-stream/parley/cmd/internal/app"
+	"github.com/parley-stream/parley/events/settings"
+)
+
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+type cli struct {
+	Run      runCmd      `cmd:"" help:"Play every role in one process."`
+	Poll     pollCmd     `cmd:"" help:"Fetch windows from the vendors, on an external NATS; start as many as you like."`
+	Process  processCmd  `cmd:"" help:"Turn raw records into events, on an external NATS; start as many as you like."`
+	Sink     sinkCmd     `cmd:"" help:"Deliver events to the sinks, on an external NATS."`
+	Demo     demoCmd     `cmd:"" help:"Run everything on invented vendors, without any configuration."`
+	Simulate simulateCmd `cmd:"" help:"Serve the five vendors' APIs over invented accounts."`
+	Check    checkCmd    `cmd:"" help:"Try the configuration: NATS, credentials, clocks, sinks."`
+	Tail     tailCmd     `cmd:"" help:"Show events as they come."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+type runCmd struct {
+	Once bool `help:"Read everything that is due once, deliver it, print a summary and end."`
+}
+
+func (c *runCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error {
+		if c.Once {
+			return a.RunOnce(ctx)
+		}
+		return a.Run(ctx, app.All())
+	})
+}
+
+type pollCmd struct{}
+
+func (*pollCmd) Run(ctx context.Context) error { return role(ctx, app.Roles{Poll: true}) }
+
+type processCmd struct{}
+
+func (*processCmd) Run(ctx context.Context) error { return role(ctx, app.Roles{Process: true}) }
+
+type sinkCmd struct {
+	Names []string `arg:"" optional:"" name:"name" help:"Sinks to run; all of PARLEY_SINKS without any."`
+}
+
+func (c *sinkCmd) Run(ctx context.Context) error {
+	return role(ctx, app.Roles{Sink: true, Sinks: c.Names})
+}
+
+type demoCmd struct {
+	Once bool `help:"End when the files hold every seeded chat."`
+}
+
+func (c *demoCmd) Run(ctx context.Context) error { return app.Demo(ctx, c.Once, os.Stdout, os.Stderr) }
+
+type simulateCmd struct {
+	Addr  string `default:"127.0.0.1:8095" help:"Address to listen on (${default})."`
+	Seed  int64  `default:"1" help:"Seed of the invented accounts (${default})."`
+	Days  int    `default:"14" help:"Days of history (${default})."`
+	Chats int    `default:"200" help:"Chats of each vendor (${default})."`
+	Live  int    `default:"0" help:"Chats of each vendor that go on arriving per hour (${default})."`
+	Bad   int    `default:"0" help:"Malformed records of each vendor (${default})."`
+	Fault string `help:"Faults and their shares, such as 429=0.1,500=0.05,cut=0.01,html=0.01."`
+}
+
+func (c *simulateCmd) Run(ctx context.Context) error {
+	if c.Days < 1 || c.Chats < 1 || c.Live < 0 || c.Bad < 0 {
+		return usage(errors.New("--days and --chats: want at least 1; --live and --bad: want at least 0"))
+	}
+	sims, err := app.Simulate(app.Simulation{
+		Addr: c.Addr, Seed: c.Seed, Days: c.Days, Chats: c.Chats, LivePerHour: c.Live, Malformed: c.Bad, Faults: c.Fault,
+	})
+	if err != nil {
+		return usage(err)
+	}
+	if err := sims.PrintEnviron(os.Stdout); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "Five vendors are simulated on %s; the variables above reach them. Ctrl-C ends.\n", c.Addr)
+	return sims.Serve(ctx)
+}
+
+type checkCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+func (c *checkCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error {
+		ok, err := a.Check(ctx, c.JSON)
+		if err == nil && !ok {
+			return errReported
+		}
+		return err
+	})
+}
+
+type tailCmd struct {
+	Filter []string `arg:"" optional:"" help:"Kinds or subject patterns, such as conversation or conversation.liveagent.*."`
+	JSON   bool     `name:"json" help:"Print whole events as JSON, one a line."`
+	Clear  bool     `help:"Show personal data as it is."`
+}
+
+func (c *tailCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.RunTail(ctx, c.Filter, c.JSON, c.Clear) })
+}
+
+type versionCmd struct{}
+
+func (*versionCmd) Run() error {
+	version, revision := "(devel)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	_, err := fmt.Println("parley " + version + revision)
+	return err
+}
+
+func role(ctx context.Context, roles app.Roles) error {
+	return withApp(func(a *app.App) error { return a.RunRole(ctx, roles) })
+}
+
+func withApp(run func(*app.App) error) error {
+	a, err := app.New(os.Environ(), os.Stdout, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return run(a)
+}
+
+// errReported fails the command when everything there is to say was said.
+var errReported = errors.New("failed")
+
+type usageError struct{ error }
+
+func usage(err error) error { return usageError{err} }
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(os.Stderr, "stopping; once more stops at once")
+		cancel()
+		select {
+		case <-signals:
+		case <-time.After(stopLimit):
+			fmt.Fprintln(os.Stderr, "stopping took too long; what was not finished comes again at the next start")
+		}
+		os.Exit(exitFailed)
+	}()
+	var c cli
+	parser, err := kong.New(&c, kong.Name("parley"), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Description("Live-chat vendors as one stream of CloudEvents on NATS JetStream. Configuration is by PARLEY_ variables; see the README."),
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "parley:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "parley: %v; `parley --help` lists the commands\n", err)
+		return exitUsage
+	}
+	return exitCode(command.Run())
+}
+
+// stopLimit is how long a stop may take before the process ends as it is.
+const stopLimit = 10 * time.Second
+
+func exitCode(err error) int {
+	var faults settings.Faults
+	var wrong usageError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return exitDone
+	case errors.As(err, &faults):
+		fmt.Fprintf(os.Stderr, "parley: the configuration has %d faults:\n%v\n", len(faults), faults)
+		return exitUsage
+	case errors.As(err, &wrong), errors.Is(err, app.ErrUsage):
+		fmt.Fprintln(os.Stderr, "parley:", err)
+		return exitUsage
+	case errors.Is(err, errReported), errors.Is(err, app.ErrReported):
+		return exitFailed
+	default:
+		fmt.Fprintln(os.Stderr, "parley:", err)
+		return exitFailed
+	}
+}
