@@ -174,16 +174,28 @@ func packagesAreNamedForWhatTheyAre(t Tree) (faults []string) {
 	return faults
 }
 
-// testsComeFromOutside wants tests to use what callers use.
+// testsComeFromOutside wants tests to use what callers use. An export_test.go may open a package to its tests, and tests nothing itself.
 func testsComeFromOutside(t Tree) (faults []string) {
 	for _, pkg := range t.paths() {
 		for _, f := range t[pkg].tests() {
-			if !strings.HasSuffix(f.Syntax.Name.Name, "_test") {
+			if strings.HasSuffix(f.Syntax.Name.Name, "_test") {
+				continue
+			}
+			if path.Base(f.Name) != "export_test.go" || f.runsTests() {
 				faults = append(faults, f.Name+": want package "+f.Syntax.Name.Name+"_test")
 			}
 		}
 	}
 	return faults
+}
+
+var testFunction = regexp.MustCompile(`^(Test|Fuzz|Benchmark|Example)($|[^a-z])`)
+
+func (f File) runsTests() bool {
+	return slices.ContainsFunc(f.Syntax.Decls, func(d ast.Decl) bool {
+		function, ok := d.(*ast.FuncDecl)
+		return ok && function.Recv == nil && testFunction.MatchString(function.Name.Name)
+	})
 }
 
 // configKnowsNoVendor refuses in cmd/internal/config the variables that a room alone decodes.

@@ -20,6 +20,9 @@ import (
 // Prefix is what the names of all of Parley's variables begin with.
 const Prefix = "PARLEY_"
 
+// Faults is what the errors of Load and Check are: the user's to mend.
+type Faults = settings.Faults
+
 // Kinds are the rooms that this binary has. An empty list accepts every name.
 type Kinds struct {
 	Vendors []string // what a source's VENDOR may be
@@ -41,7 +44,7 @@ type Config struct {
 	Sources                       []Source
 	Sinks                         []SinkConf
 
-	faults settings.Faults // of no source and no sink
+	faults Faults // of no source and no sink
 }
 
 // NATS says which servers to use.
@@ -69,7 +72,7 @@ type SinkConf struct {
 }
 
 // Load reads an environment of NAME=value; of a name that comes twice the later value holds, so flags are appended to it.
-// The Config is never nil. The error is settings.Faults, sorted by variable; Check gives them again.
+// The Config is never nil. The error is Faults, sorted by variable; Check gives them again.
 func Load(environ []string, kinds Kinds) (*Config, error) {
 	cfg := &Config{}
 	own, sources, sinks := split(environ)
@@ -86,7 +89,7 @@ func Load(environ []string, kinds Kinds) (*Config, error) {
 }
 
 // Check gives all faults: Load's, those that the rooms left in the Vars of sources and sinks, and the variables
-// that no room knew. Call it when the rooms have decoded. The error is settings.Faults.
+// that no room knew. Call it when the rooms have decoded. The error is Faults.
 func (c *Config) Check() error {
 	for _, s := range c.Sources {
 		if s.Vendor != "" {
