@@ -110,12 +110,13 @@ func valueEnd(b []byte, i int) int {
 }
 
 // secretElement is an element with a secret name, in any namespace, up to its end or that of what is cut.
-var secretElement = regexp.MustCompile(`(?is)<(?:[\w.-]+:)?(?:` +
-	`authtoken(?:\s[^>]*)?(?:/>|>.*?(?:</(?:[\w.-]+:)?authtoken\s*>|\z))|` +
-	`browsercookiename(?:\s[^>]*)?(?:/>|>.*?(?:</(?:[\w.-]+:)?browsercookiename\s*>|\z))|` +
-	`apikey(?:\s[^>]*)?(?:/>|>.*?(?:</(?:[\w.-]+:)?apikey\s*>|\z))|` +
-	`api_key(?:\s[^>]*)?(?:/>|>.*?(?:</(?:[\w.-]+:)?api_key\s*>|\z))|` +
-	`password(?:\s[^>]*)?(?:/>|>.*?(?:</(?:[\w.-]+:)?password\s*>|\z)))`)
+var secretElement = regexp.MustCompile(`(?is)` +
+	element("authtoken") + `|` + element("browsercookiename") + `|` + element("apikey") + `|` + element("api_key") + `|` + element("password"))
+
+func element(name string) string {
+	const prefix = `(?:[\w.-]+:)?`
+	return `<` + prefix + name + `(?:\s[^>]*?)?(?:/>|>.*?(?:</` + prefix + name + `\s*>|\z))`
+}
 
 // scrubXML cuts out the elements with secret names, giving the bytes themselves when there are none. What looks like one
 // in a comment or CDATA section goes as well.

@@ -106,7 +106,7 @@ func addMessages(c *events.Conversation, groups []group, who cast) {
 
 // message makes the canonical message of the group at a position.
 func (g *group) message(m *message, position int, who cast) events.Message {
-	out := events.Message{ID: m.id, At: m.at, Type: wordOf(m.rtype), VendorType: m.rtype, Text: m.text}
+	out := events.Message{ID: m.id, At: m.at, Type: words[m.rtype], VendorType: m.rtype, Text: m.text}
 	if author := (events.Author{Type: who.typeOf(g, m), ID: m.userid}); author != (events.Author{}) {
 		out.Author = &author
 	}

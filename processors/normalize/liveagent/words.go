@@ -36,12 +36,10 @@ func channelOf(rtype string) string {
 	return "ticket"
 }
 
-// wordOf gives the document's word for a message's letter; "" of an unknown one.
-func wordOf(rtype string) string {
-	return map[string]string{
-		"D": "call", "E": "end", "F": "file", "Z": "formfield", "H": "header", "I": "internal", "M": "message", "B": "splitted",
-		"X": "mixed_message", "N": "note", "L": "note_file", "Q": "quoted_text", "C": "ranking_comment", "P": "ranking_rebuke",
-		"W": "ranking_reward", "J": "statis", "S": "system", "G": "tag", "O": "footer", "A": "header", "T": "title",
-		"R": "transfer", "U": "useragent", "V": "voice",
-	}[rtype]
+// words has the document's word for a message's letter.
+var words = map[string]string{
+	"D": "call", "E": "end", "F": "file", "Z": "formfield", "H": "header", "I": "internal", "M": "message", "B": "splitted",
+	"X": "mixed_message", "N": "note", "L": "note_file", "Q": "quoted_text", "C": "ranking_comment", "P": "ranking_rebuke",
+	"W": "ranking_reward", "J": "statis", "S": "system", "G": "tag", "O": "footer", "A": "header", "T": "title",
+	"R": "transfer", "U": "useragent", "V": "voice",
 }
