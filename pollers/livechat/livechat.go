@@ -26,8 +26,8 @@
 // and a day with so many stays partial. A chat that vanishes from a page that was read already, and
 // another that appears on a page that was not, between the same two requests, cancel out in all
 // that the vendor tells: a chat can then be missed until the window is read again.
-// There is no time of change: late ratings and tags are found only by reading a window
-// again. Whether a chat is filed by its start or its end is not documented, nor are a limit of
+// There is no time of change: late ratings and tags, and chats that end days after the day that
+// they are filed under, are found only by reading a window again. Whether a chat is filed by its start or its end is not documented, nor are a limit of
 // requests and the form of errors.
 package livechat
 

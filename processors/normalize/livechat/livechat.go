@@ -20,7 +20,7 @@
 //
 // # Limits
 //
-// A record over events.MaxRecordBytes is malformed. Of a member that one JSON object has twice, the last
+// A record over events.MaxRecordBytes, or nested deeper than 500, is malformed. Of a member that one JSON object has twice, the last
 // counts. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD, and the attribute
 // invalid_utf8 is true. Page addresses are not taken apart and timings not derived: later processors do.
 package livechat
@@ -74,7 +74,32 @@ func decode(body []byte) (object, error) {
 	if chat == nil {
 		return nil, errors.New("is null, want a JSON object")
 	}
+	if deeper(map[string]any(chat), maxDepth) {
+		return nil, fmt.Errorf("is nested deeper than %d", maxDepth)
+	}
 	return chat, nil
+}
+
+// maxDepth is far beyond any chat, and far below what readers of the entity take.
+const maxDepth = 500
+
+// deeper tells whether a decoded value has more than depth levels of brackets.
+func deeper(value any, depth int) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, member := range v {
+			if depth == 0 || deeper(member, depth-1) {
+				return true
+			}
+		}
+	case []any:
+		for _, element := range v {
+			if depth == 0 || deeper(element, depth-1) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // checkID takes the id and holds it to the record's key, by the function that gave the key.
@@ -85,7 +110,7 @@ func checkID(chat object, key string) error {
 	}
 	switch id := events.LiveChatKey(raw); {
 	case id == "":
-		return fmt.Errorf("chat %.64q: id: is %.64s, want a text", key, raw)
+		return fmt.Errorf("chat %.64q: id: is missing or %.64s, want a text", key, raw)
 	case id != key:
 		return fmt.Errorf("chat %.64q: id: is %.64q, want the record's key", key, id)
 	}

@@ -60,6 +60,7 @@ func TestMalformedChatsAreRefusedByName(t *testing.T) {
 		"a text":            {"", `"a"`, "string"},
 		"nothing":           {"", ``, "EOF"},
 		"nested too deep":   {"a", `{"id":"a","x":` + strings.Repeat("[", 1<<20), "depth"},
+		"nested deep":       {"a", `{"id":"a","x":` + strings.Repeat("[", 501) + strings.Repeat("]", 501) + "}", "deeper"},
 		"a comment":         {"a", "{\"id\":\"a\", // it\n\"x\":1}", "invalid"},
 		"an unquoted value": {"a", `{"id":"a","engagement":immediate_start}`, "invalid"},
 	} {
