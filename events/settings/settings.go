@@ -17,9 +17,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 
@@ -27,24 +29,39 @@ import (
 )
 
 // Secret is a value that no output may show. Only Reveal gives it.
-type Secret struct{ value string }
+type Secret struct {
+	// A pointer, because fmt prints the private fields of others without asking their methods:
+	// of a room's struct that holds a Secret it then shows an address.
+	value *string
+}
 
 // NewSecret wraps a value.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret { return Secret{&value} }
 
-// Reveal gives the value, for the one place that must send it.
-func (s Secret) Reveal() string { return s.value }
+// Reveal gives the value, for the one place that must send it; "" when none was set.
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
-// String hides the value from fmt.
+// String is "[secret]", or "" of an empty one.
 func (s Secret) String() string {
-	if s.value == "" {
+	if s.Reveal() == "" {
 		return ""
 	}
 	return "[secret]"
 }
 
-// GoString hides the value from %#v.
-func (s Secret) GoString() string { return s.String() }
+// Format hides the value from every verb of fmt.
+func (s Secret) Format(f fmt.State, verb rune) {
+	if verb == 'q' {
+		fmt.Fprintf(f, "%q", s.String())
+		return
+	}
+	_, _ = io.WriteString(f, s.String())
+}
 
 // LogValue hides the value from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -54,7 +71,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // EnvDecode implements envconfig.Decoder.
 func (s *Secret) EnvDecode(value string) error {
-	s.value = value
+	*s = NewSecret(value)
 	return nil
 }
 
@@ -109,17 +126,26 @@ func (v *Vars) Name(name string) string { return v.prefix + name }
 
 // Fault adds a fault of the variable with this name (without prefix).
 func (v *Vars) Fault(name, want string) {
-	got := v.values[name]
-	for _, s := range v.secrets {
-		if got == s {
-			got = ""
-		}
-	}
-	v.faults = append(v.faults, Fault{Variable: v.prefix + name, Got: got, Want: want})
+	v.faults = append(v.faults, Fault{Variable: v.prefix + name, Got: v.values[name], Want: want})
 }
 
 // Redact keeps a variable's value out of faults, because it may hold a secret.
-func (v *Vars) Redact(name string) { v.secrets = append(v.secrets, v.values[name]) }
+func (v *Vars) Redact(name string) {
+	if value := v.values[name]; value != "" {
+		v.secrets = append(v.secrets, value)
+	}
+}
+
+// shortSecret is the length below which a secret is looked for as a whole value only: a shorter one is
+// found in everything.
+const shortSecret = 4
+
+// holdsSecret tells whether a value is a secret or has one in it, such as a URL with its password.
+func (v *Vars) holdsSecret(value string) bool {
+	return slices.ContainsFunc(v.secrets, func(secret string) bool {
+		return value == secret || len(secret) >= shortSecret && strings.Contains(value, secret)
+	})
+}
 
 // Decode fills a pointer to a flat struct, field by field. Faults are kept for Faults; a
 // field with a fault keeps its zero value. Tag option "required" is honoured, as are defaults.
@@ -149,6 +175,9 @@ func (v *Vars) decodeField(name string, field reflect.StructField, into reflect.
 		if s := values[name]; s != "" {
 			v.secrets = append(v.secrets, s)
 		}
+	}
+	if tag := field.Tag.Get("env"); len(values) == 0 && !strings.Contains(tag, "required") && !strings.Contains(tag, "default=") {
+		return // else a type that decodes itself is asked to make something of ""
 	}
 	// A struct of this one field lets envconfig report each field's fault, not only the first.
 	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: field.Name, Type: field.Type, Tag: field.Tag}}))
@@ -184,7 +213,12 @@ func (v *Vars) readSecretFile(name string, values map[string]string) bool {
 		v.Fault(name+"_FILE", "want a readable file: "+errors.Unwrap(err).Error())
 		return false
 	}
-	values[name] = strings.TrimRight(string(content), "\r\n")
+	value := strings.TrimRight(string(content), "\r\n")
+	if value == "" {
+		v.Fault(name+"_FILE", "want a file that holds the value; this one is empty")
+		return false
+	}
+	values[name] = value
 	return true
 }
 
@@ -202,8 +236,12 @@ func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Int, reflect.Int64, reflect.Uint, reflect.Uint64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return "a whole number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number that is not negative"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
 	default:
 		return "a " + t.String()
 	}
@@ -240,5 +278,14 @@ func (v *Vars) Unknown() {
 	}
 }
 
-// Faults gives what is wrong so far; nil when nothing is.
-func (v *Vars) Faults() Faults { return v.faults }
+// Faults gives what is wrong so far; nil when nothing is. No value that holds a secret is shown, even one that was
+// decoded before the secret.
+func (v *Vars) Faults() Faults {
+	faults := slices.Clone(v.faults)
+	for i := range faults {
+		if v.holdsSecret(faults[i].Got) {
+			faults[i].Got = ""
+		}
+	}
+	return faults
+}
