@@ -1,0 +1,133 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// take delivers a batch of the consumer, in order and in parts that fit into memory, and returns when all of it was taken or
+// dead-lettered, or when the ownership or the context ended.
+func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
+	for _, d := range batch {
+		o.hold(d)
+	}
+	var items []Item
+	size := 0
+	for _, d := range batch {
+		item, ok := o.read(ctx, d)
+		if o.sink == nil || ctx.Err() != nil {
+			return
+		}
+		if !ok {
+			continue
+		}
+		items = append(items, item)
+		if size += len(item.Event.Data); size >= batchBytes {
+			o.deliver(ctx, items)
+			items, size = nil, 0
+		}
+		if o.sink == nil || ctx.Err() != nil {
+			return
+		}
+	}
+	if len(items) > 0 {
+		o.deliver(ctx, items)
+	}
+}
+
+// read makes the event of a delivery; false when it was dead-lettered instead.
+func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
+	e, err := events.FromMessage(d.Header, d.Data)
+	if err != nil {
+		o.bury(ctx, d, 1, fmt.Errorf("read event: %w", err))
+		return Item{}, false
+	}
+	for attempts := 1; ctx.Err() == nil; attempts++ {
+		err := o.broker.Resolve(ctx, &e)
+		if events.IsPermanent(err) {
+			o.bury(ctx, d, attempts, err)
+			return Item{}, false
+		}
+		if o.attempt(ctx, "resolve", err) {
+			return Item{Sequence: d.Sequence, Event: e}, true
+		}
+	}
+	return Item{}, false
+}
+
+// deliver hands items over until they are taken. An event that the destination refuses for good leaves the batch; the others stay in order.
+func (o *ownership) deliver(ctx context.Context, items []Item) {
+	for attempts := 1; len(items) > 0 && ctx.Err() == nil; attempts++ {
+		durable, err := o.sink.Deliver(ctx, Batch{Items: items, AckFloor: o.floor})
+		o.ack(durable)
+		var refused *Refused
+		if events.IsPermanent(err) && errors.As(err, &refused) && o.held[refused.Sequence] != nil {
+			o.bury(ctx, o.held[refused.Sequence], attempts, refused)
+			items = without(items, refused.Sequence)
+			continue
+		}
+		done := o.attempt(ctx, "deliver", err)
+		if done {
+			return
+		}
+		if o.lost(err); o.sink == nil {
+			return
+		}
+	}
+}
+
+// without copies: the sink may still look at the batch that it was given.
+func without(items []Item, sequence uint64) []Item {
+	rest := make([]Item, 0, len(items))
+	for _, i := range items {
+		if i.Sequence != sequence {
+			rest = append(rest, i)
+		}
+	}
+	return rest
+}
+
+// bury publishes a dead letter and acknowledges the event only when DEAD has it: a crash between the two publishes it
+// again under the same message id, which adds nothing.
+func (o *ownership) bury(ctx context.Context, d *broker.Delivery, attempts int, reason error) {
+	header := make(map[string][]string, len(d.Header)+8)
+	maps.Copy(header, d.Header)
+	letter := events.DeadLetter{
+		Stage: events.StageSink, Name: o.name, Reason: reason.Error(), Attempts: attempts,
+		Stream: broker.Events, Sequence: d.Sequence, Subject: d.Subject, At: time.Now(),
+	}
+	letter.SetHeaders(header)
+	m := broker.Message{Subject: letter.DeadSubject(), Header: header, Data: d.Data}
+	for ctx.Err() == nil {
+		if o.attempt(ctx, "dead letter", o.publishDead(ctx, m)) {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	o.log.Warn("an event was dead-lettered", "sequence", d.Sequence, "subject", letter.DeadSubject(), "reason", reason.Error())
+	_ = d.Ack()
+	o.forget(d)
+	o.count(func(s *Stats) { s.DeadLetters++ })
+}
+
+// publishDead also puts data that the message refers to anew, so that it outlives the dead letter.
+func (o *ownership) publishDead(ctx context.Context, m broker.Message) error {
+	if e, err := events.FromMessage(m.Header, m.Data); err == nil && e.DataRef != "" {
+		err := o.broker.Resolve(ctx, &e)
+		if err == nil {
+			err = o.broker.Offload(ctx, &e)
+		}
+		if err != nil && !events.IsPermanent(err) {
+			return err
+		}
+	}
+	return o.broker.Publish(ctx, []broker.Message{m})[0].Err
+}

@@ -1,0 +1,90 @@
+package sinks
+
+import (
+	"context"
+
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// drain is a request to say when everything up to a sequence is done with.
+type drain struct {
+	done chan<- error
+	goal uint64
+}
+
+// askDrains takes the requests that wait. Their goal is what the stream holds now.
+func (o *ownership) askDrains(ctx context.Context) {
+	for {
+		select {
+		case done := <-o.Runner.drains:
+			state, err := o.broker.StreamState(ctx, broker.Events)
+			if err != nil {
+				done <- err
+				continue
+			}
+			o.drains = append(o.drains, drain{done: done, goal: state.LastSeq})
+		default:
+			return
+		}
+	}
+}
+
+// answerDrains flushes once everything that is asked for was delivered, and answers the requests that are met.
+func (o *ownership) answerDrains(ctx context.Context) error {
+	if len(o.drains) == 0 {
+		return nil
+	}
+	state, err := o.consumer.State(ctx)
+	if err != nil {
+		return err
+	}
+	if o.sink != nil && len(o.held) > 0 && (state.Pending == 0 || o.reached()) {
+		if err := o.flush(ctx); err != nil {
+			return err
+		}
+		if state, err = o.consumer.State(ctx); err != nil {
+			return err
+		}
+	}
+	waiting := o.drains[:0]
+	for _, d := range o.drains {
+		if state.AckFloor >= d.goal || state.Done() {
+			d.done <- nil
+		} else {
+			waiting = append(waiting, d)
+		}
+	}
+	o.drains = waiting
+	return nil
+}
+
+// reached tells whether something from behind every goal was delivered: then all before it was.
+func (o *ownership) reached() bool {
+	var goal uint64
+	for _, d := range o.drains {
+		goal = max(goal, d.goal)
+	}
+	for sequence := range o.held {
+		if sequence >= goal {
+			return true
+		}
+	}
+	return false
+}
+
+// flush makes everything durable, and returns once the server knows.
+func (o *ownership) flush(ctx context.Context) error {
+	durable, err := o.sink.Flush(ctx)
+	var last *broker.Delivery
+	for _, sequence := range durable {
+		if d := o.held[sequence]; d != nil {
+			last = d
+		}
+	}
+	o.ack(durable)
+	if err = o.lost(err); err != nil || last == nil {
+		return err
+	}
+	// The server takes acknowledgements in their order: its word for one that is sent again, last, is its word for all.
+	return last.AckWait(ctx)
+}

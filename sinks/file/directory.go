@@ -1,0 +1,366 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/parley-stream/parley/sinks"
+)
+
+const (
+	hidden   = ".parley"
+	dirMode  = 0o700
+	fileMode = 0o600
+	// markGrace is how long a mark outlives the acknowledgement of its events: the server writes its consumers' positions lazily, and
+	// forgets the last moments of them when it crashes.
+	markGrace  = time.Hour
+	pruneEvery = time.Minute
+)
+
+// directory is the destination under its owner's lock. All access goes through root: no name leads outside.
+type directory struct {
+	root  *os.Root
+	lock  *os.File
+	state string // .parley/<sink>
+	// highest is a sequence that the stream has reached.
+	highest uint64
+	marks   []mark
+	temps   int
+	// fault stands before every step that touches the disk; tests make it fail.
+	fault func(step string) error
+}
+
+// mark says that everything of a path up to a sequence is committed.
+type mark struct {
+	name string // of the file, below the directory
+	last uint64
+	at   time.Time
+}
+
+func (d *directory) pending(name string) string { return path.Join(d.state, "pending", name) }
+func (d *directory) done(name string) string    { return path.Join(d.state, "done", name) }
+
+// open implements sinks.Opener.
+func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
+	if err := os.MkdirAll(c.dir, dirMode); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{
+		config:     c,
+		directory:  directory{root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil }},
+		partitions: make(map[string]*partition), known: make(map[group]*partition), open: make(map[*output]bool), pruned: time.Now(),
+	}
+	if err := s.prepare(o); err != nil {
+		_ = s.release()
+		return nil, fmt.Errorf("directory %s: %w", c.dir, err)
+	}
+	for _, m := range s.marks {
+		dir := path.Dir(m.name)
+		p := s.partitions[dir]
+		if p == nil {
+			p = &partition{path: dir}
+			s.partitions[dir] = p
+		}
+		p.committed = max(p.committed, m.last)
+		p.taken = p.committed
+	}
+	return s, nil
+}
+
+// prepare locks the directory, makes sure that it belongs to this sink, and brings it in order.
+func (d *directory) prepare(o sinks.Ownership) error {
+	// Looked at before the sink's own folder is made: a refused sink leaves nothing behind that would refuse the rightful one.
+	if err := d.unshared(o.Sink); err != nil {
+		return err
+	}
+	if err := d.mkdir(d.state); err != nil {
+		return err
+	}
+	if err := d.acquire(); err != nil {
+		return err
+	}
+	if err := d.claim(o); err != nil {
+		return err
+	}
+	for _, dir := range []string{"open", "pending", "done"} {
+		if err := d.mkdir(path.Join(d.state, dir)); err != nil {
+			return err
+		}
+	}
+	if err := d.recover(); err != nil {
+		return err
+	}
+	return d.readMarks()
+}
+
+// acquire takes the lock that keeps an owner who was paused, and does not know yet that another took over, from writing beside
+// it. The kernel frees it when the process ends, however it ends.
+func (d *directory) acquire() error {
+	lock, err := d.root.OpenFile(path.Join(d.state, "lock"), os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return err
+	}
+	d.lock = lock
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder := make([]byte, 32)
+		n, _ := lock.ReadAt(holder, 0)
+		return fmt.Errorf("is still locked by the sink's last owner (process %s); waiting for it to end or to go on", strings.TrimSpace(string(holder[:n])))
+	}
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	if err := lock.Truncate(0); err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	_, err = lock.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	return err
+}
+
+// unshared refuses a directory that another sink has.
+func (d *directory) unshared(name string) error {
+	owners, err := fs.ReadDir(d.root.FS(), hidden)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, owner := range owners {
+		if owner.Name() != name {
+			return fmt.Errorf("belongs to the sink %q; give each sink a directory of its own", owner.Name())
+		}
+	}
+	return err
+}
+
+// claim makes the directory this sink's in this stream store. Names of another would say of events that they are committed which never were.
+func (d *directory) claim(o sinks.Ownership) error {
+	name := path.Join(d.state, "origin")
+	switch origin, err := d.root.ReadFile(name); {
+	case err == nil && string(origin) == o.Origin:
+		return nil
+	case err == nil:
+		return errors.New("holds files that came from another stream store (was PARLEY_DATA_DIR removed?); give the sink another directory, or empty this one with its .parley")
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	found, err := d.stranger()
+	if err != nil {
+		return err
+	}
+	if found != "" {
+		return fmt.Errorf("holds files of an earlier sink (%s); give this one another directory, or empty it", found)
+	}
+	return d.writeOnce(name, o.Origin)
+}
+
+// stranger finds a file that looks like a sink's.
+func (d *directory) stranger() (found string, err error) {
+	err = fs.WalkDir(d.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && entry.Name() == hidden {
+			return fs.SkipDir
+		}
+		if _, ours := parseName(entry.Name()); ours {
+			found = name
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found, err
+}
+
+// writeOnce makes a small file that is whole or absent.
+func (d *directory) writeOnce(name, content string) error {
+	temp := name + ".new"
+	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := d.root.Rename(temp, name); err != nil {
+		return err
+	}
+	return d.sync(path.Dir(name))
+}
+
+func (d *directory) readMarks() error {
+	names, err := d.files(d.done("."))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		last, _ := parseName(path.Base(name))
+		if err := d.plausible(name, last); err != nil {
+			return err
+		}
+		info, err := d.root.Lstat(d.done(name))
+		if err != nil {
+			return err
+		}
+		d.marks = append(d.marks, mark{name: name, last: last, at: info.ModTime()})
+	}
+	return nil
+}
+
+// plausible refuses names of sequences that the stream has not reached: they are another stream's.
+func (d *directory) plausible(name string, last uint64) error {
+	if last <= d.highest {
+		return nil
+	}
+	return fmt.Errorf("%s names a sequence that the stream has not reached (%d): it is another stream's; give the sink another directory, or empty this one with its .parley",
+		name, d.highest)
+}
+
+// lastIn gives the last sequence that the published files of a path hold.
+func (d *directory) lastIn(dir string) (last uint64, err error) {
+	entries, err := fs.ReadDir(d.root.FS(), dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, entry := range entries {
+		n, ours := parseName(entry.Name())
+		if !ours || n <= last {
+			continue
+		}
+		if err := d.plausible(path.Join(dir, entry.Name()), n); err != nil {
+			return 0, err
+		}
+		last = n
+	}
+	return last, nil
+}
+
+// prune removes marks that no event can ask for any more.
+func (d *Sink) prune(floor uint64, now time.Time) {
+	if now.Sub(d.pruned) < pruneEvery {
+		return
+	}
+	d.pruned = now
+	kept := d.marks[:0]
+	for _, m := range d.marks {
+		if m.last > floor || now.Sub(m.at) < markGrace {
+			kept = append(kept, m)
+			continue
+		}
+		// What cannot be removed now is found again at the next start.
+		_ = d.root.Remove(d.done(m.name))
+		_ = d.root.Remove(d.done(path.Dir(m.name))) // if it is empty
+	}
+	d.marks = kept
+}
+
+func (d *directory) temporary() (*os.File, string, error) {
+	if err := d.fault("create"); err != nil {
+		return nil, "", err
+	}
+	d.temps++
+	name := path.Join(d.state, "open", fmt.Sprintf("%08d", d.temps))
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	return f, name, err
+}
+
+// mkdir makes a directory and those above it, each synced in the one above. A symbolic link is refused: it could lead two paths into
+// one directory.
+func (d *directory) mkdir(dir string) error {
+	for i := 0; i < len(dir); {
+		end := strings.IndexByte(dir[i:], '/')
+		if end < 0 {
+			end = len(dir) - i
+		}
+		i += end
+		if err := d.mkdirOne(dir[:i]); err != nil {
+			return err
+		}
+		i++
+	}
+	return nil
+}
+
+func (d *directory) mkdirOne(dir string) error {
+	err := d.root.Mkdir(dir, dirMode)
+	if err == nil {
+		return d.sync(path.Dir(dir))
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := d.root.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is %s, want a directory", dir, info.Mode().Type())
+	}
+	return nil
+}
+
+func (d *directory) sync(dir string) error {
+	f, err := d.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// files lists the names of a sink's files below a directory, and removes directories that are empty.
+func (d *directory) files(top string) (names []string, err error) {
+	var dirs []string
+	err = fs.WalkDir(d.root.FS(), top, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name != top {
+				dirs = append(dirs, name)
+			}
+		} else if _, ours := parseName(entry.Name()); ours && entry.Type().IsRegular() {
+			names = append(names, strings.TrimPrefix(name, top+"/"))
+		}
+		return nil
+	})
+	for i := len(dirs) - 1; i >= 0; i-- {
+		_ = d.root.Remove(dirs[i])
+	}
+	return names, err
+}
+
+func (d *directory) empty(dir string) error {
+	dir = path.Join(d.state, dir)
+	entries, err := fs.ReadDir(d.root.FS(), dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := d.root.Remove(path.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release lets the directory go.
+func (d *directory) release() error {
+	var err error
+	if d.lock != nil {
+		err = d.lock.Close()
+	}
+	return errors.Join(err, d.root.Close())
+}

@@ -1,0 +1,405 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// Broker is what a Runner needs of the broker.
+type Broker interface {
+	Consumer(ctx context.Context, c broker.ConsumerConfig) (*broker.Consumer, error)
+	Publish(ctx context.Context, messages []broker.Message) []broker.Result
+	Resolve(ctx context.Context, e *events.Event) error
+	Offload(ctx context.Context, e *events.Event) error
+	Bucket(ctx context.Context, name string) (*broker.Bucket, error)
+	StreamState(ctx context.Context, stream string) (broker.StreamState, error)
+}
+
+// Options tune a Runner; the zero value works.
+type Options struct {
+	Filter []string // as FilterSubjects takes it; empty is everything
+	Start  Start
+	// MaxAckPending bounds the events that a destination has taken and not made durable (0: 65,536); it is flushed at three quarters of it.
+	MaxAckPending int
+	// MaxHeldBytes bounds the same in bytes (0: 64 MiB): deliveries stay in memory until they are acknowledged.
+	MaxHeldBytes int
+	// AckWait is how long the server waits for an acknowledgement (0: 10 minutes). A sink may keep an event longer: it comes again, and adds nothing.
+	AckWait time.Duration
+	Logger  *slog.Logger // nil: none
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxAckPending == 0 {
+		o.MaxAckPending = 1 << 16
+	}
+	if o.MaxHeldBytes == 0 {
+		o.MaxHeldBytes = 64 << 20
+	}
+	if o.AckWait == 0 {
+		o.AckWait = 10 * time.Minute
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+const (
+	batchLimit = 512
+	// batchBytes is how much data one Deliver gets at most, one event at least: claim-checked data can be 32 MiB.
+	batchBytes = 8 << 20
+	// floorEvery is how often the server is asked for the ack floor while events come.
+	floorEvery = 5 * time.Second
+	// stopLimit is how long a stopping Runner tries to flush.
+	stopLimit = 20 * time.Second
+	retryMin  = 250 * time.Millisecond
+	retryMax  = time.Minute
+)
+
+// Runner runs one sink: it consumes its events in order, delivers them until the destination has them, dead-letters what it
+// refuses, and acknowledges. Any number of processes may run the same sink: one owns it, the others stand by.
+type Runner struct {
+	name    string
+	broker  Broker
+	open    Opener
+	options Options
+	log     *slog.Logger
+	drains  chan chan error
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+// Stats are a Runner's figures since it was made.
+type Stats struct {
+	// Delivered counts events that the destination has durably and that were acknowledged; after a crash some come twice.
+	Delivered uint64
+	// Failed counts attempts that failed and were tried again.
+	Failed      uint64
+	DeadLetters uint64
+	// LastError is the last failure's text; it stays after a recovery.
+	LastError string
+	// Failing tells whether the last attempt failed.
+	Failing bool
+	// Owner tells whether this process has the sink at the moment.
+	Owner bool
+}
+
+// NewRunner makes the Runner of the sink with this name ([a-z0-9-]+).
+func NewRunner(name string, b Broker, open Opener, o Options) *Runner {
+	o = o.withDefaults()
+	return &Runner{name: name, broker: b, open: open, options: o, log: o.Logger.With("sink", name), drains: make(chan chan error)}
+}
+
+// Stats gives the figures; safe for concurrent use.
+func (r *Runner) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stats
+}
+
+// Drain returns nil once every event that EVENTS held for the sink when it was called is durable and acknowledged, here or at
+// another owner. It needs a Run in another goroutine, and may be called by several at once.
+func (r *Runner) Drain(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case r.drains <- done:
+	case <-ctx.Done():
+		return fmt.Errorf("drain sink %s: %w", r.name, ctx.Err())
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("drain sink %s: %w", r.name, ctx.Err())
+	}
+}
+
+// Run delivers until the context ends, then flushes, acknowledges and gives the ownership up. It returns nil then, or what kept the
+// last flush from succeeding: nothing is lost by that, it comes again.
+func (r *Runner) Run(ctx context.Context) error {
+	o := &ownership{Runner: r, held: make(map[uint64]*broker.Delivery), retry: backoff{}}
+	for ctx.Err() == nil && !o.attempt(ctx, "start", o.start(ctx)) {
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		o.attempt(ctx, "consume", o.step(ctx))
+	}
+	return o.stop(context.WithoutCancel(ctx))
+}
+
+// ownership is the state of one Run.
+type ownership struct {
+	*Runner
+	consumer *broker.Consumer
+	origin   string
+	retry    backoff
+
+	// sink is nil while another process owns the consumer, or nobody does.
+	sink Sink
+	// wanted: this process owns the consumer, and its sink must be opened before anything is taken.
+	wanted bool
+	// held are the deliveries that are not acknowledged, by sequence.
+	held      map[uint64]*broker.Delivery
+	heldBytes int
+	floor     uint64
+	floorAt   time.Time
+	quiet     int // looks at an idle consumer that found deliveries which are not here
+
+	drains []drain
+}
+
+func (o *ownership) start(ctx context.Context) error {
+	b, fresh, err := o.begin(ctx)
+	if err != nil {
+		return err
+	}
+	o.origin = b.Origin
+	o.consumer, err = o.consume(ctx, b, fresh)
+	return err
+}
+
+// step does what is next: answer a drain, open the sink, or take a batch.
+func (o *ownership) step(ctx context.Context) error {
+	o.askDrains(ctx)
+	if err := o.answerDrains(ctx); err != nil {
+		return err
+	}
+	if o.wanted {
+		if err := o.own(ctx); err != nil {
+			return err
+		}
+	}
+	batch, err := o.consumer.Next(ctx, batchLimit)
+	switch {
+	case errors.Is(err, broker.ErrNewOwner):
+		o.disown()
+		o.wanted = true
+		return nil
+	case err != nil:
+		return err
+	case len(batch) > 0 && o.sink == nil:
+		// The pin is still ours, the sink was given up meanwhile.
+		o.wanted = true
+		return nil
+	case o.sink == nil:
+		return nil
+	case len(batch) == 0:
+		if err := o.lookAround(ctx); err != nil || o.sink == nil {
+			return err
+		}
+		return o.pass(ctx)
+	}
+	o.quiet = 0
+	o.take(ctx, batch)
+	return o.pass(ctx)
+}
+
+// own opens the sink and then resets the consumer: whatever was delivered to the last owner comes again, in order, and
+// nothing is taken before that.
+func (o *ownership) own(ctx context.Context) error {
+	o.disown()
+	state, err := o.broker.StreamState(ctx, broker.Events)
+	if err != nil {
+		return err
+	}
+	sink, err := o.open(ctx, Ownership{Sink: o.name, Origin: o.origin, LastSequence: state.LastSeq})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	if err := o.consumer.Reset(ctx); err != nil {
+		return errors.Join(err, sink.Close())
+	}
+	o.sink, o.wanted = sink, false
+	o.count(func(s *Stats) { s.Owner = true })
+	o.log.Info("this process has the sink now")
+	return o.refreshFloor(ctx)
+}
+
+// disown throws away what is not durable: it comes again to the next owner.
+func (o *ownership) disown() {
+	clear(o.held)
+	o.heldBytes, o.floor, o.quiet = 0, 0, 0
+	o.count(func(s *Stats) { s.Owner = false })
+	if o.sink == nil {
+		return
+	}
+	if err := o.sink.Close(); err != nil {
+		o.log.Warn("the sink did not close well", "error", err.Error())
+	}
+	o.sink = nil
+}
+
+// lookAround finds out, when nothing came for a while, whether this process still owns the consumer: a request that another's pin turns
+// away looks like silence. A sink that is kept then would keep its lock from the new owner.
+func (o *ownership) lookAround(ctx context.Context) error {
+	state, err := o.consumer.State(ctx)
+	if err != nil {
+		return err
+	}
+	o.floor, o.floorAt = state.AckFloor, time.Now()
+	if state.Pending == 0 && state.Unacked <= uint64(len(o.held)) {
+		o.quiet = 0
+		return nil
+	}
+	if o.quiet++; o.quiet < 2 {
+		return nil
+	}
+	o.log.Info("deliveries are missing here, another process may have the sink; giving it up and beginning anew")
+	o.disown()
+	// If the pin is still ours, then a delivery or an acknowledgement was lost with a connection: all of it comes again now.
+	return o.consumer.Reset(ctx)
+}
+
+// pass lets time pass for the sink, and flushes it before it holds more than the server allows.
+func (o *ownership) pass(ctx context.Context) error {
+	if o.sink == nil {
+		return nil
+	}
+	if time.Since(o.floorAt) > floorEvery {
+		if err := o.refreshFloor(ctx); err != nil {
+			return err
+		}
+	}
+	var durable []uint64
+	var err error
+	if len(o.held) >= o.options.MaxAckPending*3/4 || o.heldBytes >= o.options.MaxHeldBytes {
+		durable, err = o.sink.Flush(ctx)
+	} else {
+		durable, err = o.sink.Deliver(ctx, Batch{AckFloor: o.floor})
+	}
+	o.ack(durable)
+	return o.lost(err)
+}
+
+func (o *ownership) refreshFloor(ctx context.Context) error {
+	state, err := o.consumer.State(ctx)
+	if err != nil {
+		return err
+	}
+	o.floor, o.floorAt = state.AckFloor, time.Now()
+	return nil
+}
+
+// lost begins the ownership anew where a sink lost what it took.
+func (o *ownership) lost(err error) error {
+	if errors.Is(err, ErrReopen) {
+		o.disown()
+		o.wanted = true
+	}
+	return err
+}
+
+func (o *ownership) ack(durable []uint64) {
+	acked := uint64(0)
+	for _, sequence := range durable {
+		d := o.held[sequence]
+		if d == nil {
+			continue
+		}
+		// A lost acknowledgement means another delivery, which is durable already.
+		_ = d.Ack()
+		o.forget(d)
+		acked++
+	}
+	if acked > 0 {
+		o.count(func(s *Stats) { s.Delivered += acked })
+	}
+}
+
+func (o *ownership) hold(d *broker.Delivery) {
+	if old := o.held[d.Sequence]; old != nil {
+		o.forget(old)
+	}
+	o.held[d.Sequence] = d
+	o.heldBytes += len(d.Data)
+}
+
+func (o *ownership) forget(d *broker.Delivery) {
+	delete(o.held, d.Sequence)
+	o.heldBytes -= len(d.Data)
+}
+
+// stop ends the ownership in good order. The context must not be the one that ended.
+func (o *ownership) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	var err error
+	if o.sink != nil {
+		var durable []uint64
+		durable, err = o.sink.Flush(ctx)
+		o.ack(durable)
+	}
+	o.disown()
+	if releaseErr := o.consumer.Release(ctx); releaseErr != nil {
+		// Another takes over once the pin has run out.
+		o.log.Warn("the sink's ownership could not be given up", "error", releaseErr.Error())
+	}
+	for _, d := range o.drains {
+		d.done <- fmt.Errorf("drain sink %s: the runner stopped", o.name)
+	}
+	if err != nil {
+		return fmt.Errorf("sink %s: flush at the end: %w", o.name, err)
+	}
+	return nil
+}
+
+func (r *Runner) count(change func(*Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.stats)
+}
+
+// attempt tells whether something succeeded; if not, it says so once per change of state and waits before the next attempt.
+func (o *ownership) attempt(ctx context.Context, what string, err error) bool {
+	if err != nil && ctx.Err() != nil {
+		return false
+	}
+	var failing bool
+	o.count(func(s *Stats) {
+		failing, s.Failing = s.Failing, err != nil
+		if err != nil {
+			s.Failed++
+			s.LastError = err.Error()
+		}
+	})
+	if err == nil {
+		if failing {
+			o.log.Info("the sink works again", "attempts", o.retry.attempts+1)
+		}
+		o.retry = backoff{}
+		return true
+	}
+	if !failing {
+		o.log.Warn("the sink fails; trying again until it works", "step", what, "error", err.Error())
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(o.retry.next(err)):
+	}
+	return false
+}
+
+// backoff is exponential with full jitter.
+type backoff struct{ attempts int }
+
+// next gives the pause before another attempt; never shorter than what the error asks for.
+func (b *backoff) next(err error) time.Duration {
+	ceiling := min(retryMin<<min(b.attempts, 16), retryMax)
+	b.attempts++
+	pause := rand.N(ceiling) //nolint:gosec // jitter needs no secrecy
+	if asked, ok := events.RetryDelay(err); ok {
+		pause += asked
+	}
+	return pause
+}

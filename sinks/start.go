@@ -1,0 +1,66 @@
+package sinks
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// beginning is what the bucket parley-sinks keeps of a sink's first start, under <name>.start. It never changes.
+type beginning struct {
+	Origin string    `json:"origin"`
+	New    bool      `json:"new,omitempty"`
+	At     time.Time `json:"at,omitzero"` // START's time
+	First  time.Time `json:"first_started_at"`
+}
+
+// begin gives the sink's beginning; the first process to ask fixes it.
+func (r *Runner) begin(ctx context.Context) (b beginning, fresh bool, err error) {
+	bucket, err := r.broker.Bucket(ctx, broker.SinksBucket)
+	if err != nil {
+		return b, false, err
+	}
+	key := r.name + ".start"
+	entry, err := bucket.Get(ctx, key)
+	if errors.Is(err, broker.ErrNotFound) {
+		b = beginning{Origin: rand.Text(), New: r.options.Start.New, At: r.options.Start.At, First: time.Now().UTC()}
+		value, _ := json.Marshal(b) // strings and times always encode
+		if _, err = bucket.Set(ctx, key, value, 0); err == nil {
+			return b, true, nil
+		}
+		if !errors.Is(err, broker.ErrConflict) {
+			return b, false, err
+		}
+		entry, err = bucket.Get(ctx, key)
+	}
+	if err != nil {
+		return b, false, err
+	}
+	if err := json.Unmarshal(entry.Value, &b); err != nil {
+		return b, false, fmt.Errorf("%s/%s: %w", broker.SinksBucket, key, err)
+	}
+	return b, false, nil
+}
+
+// consume makes or finds the sink's durable consumer.
+func (r *Runner) consume(ctx context.Context, b beginning, fresh bool) (*broker.Consumer, error) {
+	filters, err := events.FilterSubjects(r.options.Filter)
+	if err != nil {
+		return nil, err
+	}
+	config := broker.ConsumerConfig{
+		Stream: broker.Events, Name: "sink-" + r.name, Filters: filters, Pinned: true,
+		MaxAckPending: r.options.MaxAckPending, AckWait: r.options.AckWait, StartTime: b.At, New: b.New && fresh,
+	}
+	if b.New && !fresh {
+		// Only matters where the consumer was lost: what came since the first start is not skipped.
+		config.StartTime = b.First
+	}
+	return r.broker.Consumer(ctx, config)
+}
