@@ -387,7 +387,7 @@ func TestNoErrorAndNoRecordShowsTheKeyInAnyForm(t *testing.T) {
 	header := ""
 	for name, answer := range map[string]func(w http.ResponseWriter){
 		"in an error":        func(w http.ResponseWriter) { http.Error(w, header, http.StatusInternalServerError) },
-		"in an error of 200": func(w http.ResponseWriter) { fmt.Fprintf(w, `{"error":%q}`, header) },
+		"in an error of 200": func(w http.ResponseWriter) { _, _ = fmt.Fprintf(w, `{"error":%q}`, header) },
 		"in a chat": func(w http.ResponseWriter) {
 			_, _ = io.WriteString(w, page(1, 1, fmt.Sprintf(`{"id":"a","text":%q}`, header)))
 		},

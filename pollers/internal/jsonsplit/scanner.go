@@ -79,10 +79,15 @@ func (s *scanner) more() error {
 
 func (s *scanner) readError() error {
 	err := s.err
-	if err == io.EOF {
+	if s.ended() {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("json at byte %d: %w: %w", s.read+int64(s.end), pollers.ErrIncomplete, err)
+}
+
+// ended tells whether r came to its end without an error.
+func (s *scanner) ended() bool {
+	return s.err == io.EOF //nolint:errorlint // a Reader gives io.EOF itself at its end; one that is wrapped is a failure
 }
 
 // relieve gives up what a too large value has in the buffer, or the value.
@@ -162,7 +167,7 @@ func (s *scanner) expectEnd() error {
 	switch {
 	case err == nil:
 		return s.unexpected(c, "the end")
-	case s.err == io.EOF:
+	case s.ended():
 		return nil
 	default:
 		return err
