@@ -14,6 +14,9 @@ import (
 // heldBytes is how much of a list is held before its conversations are asked for.
 const heldBytes = 16 << 20
 
+// rowBytes is what a row takes beside its bytes.
+const rowBytes = 200
+
 // conversations is one reading of a window.
 type conversations struct {
 	*poller
@@ -66,7 +69,7 @@ func (c *conversations) department(ctx context.Context, id string) (cut bool, er
 		}
 		count++
 		held = append(held, r)
-		if size += len(r.body.Bytes); size > heldBytes {
+		if size += rowBytes + len(r.body.Bytes); size > heldBytes {
 			err, held, size = c.emitAll(ctx, held), nil, 0
 		}
 		return err

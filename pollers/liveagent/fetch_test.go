@@ -396,7 +396,7 @@ func TestCredentialsByNameAreCutOut(t *testing.T) {
 		"json": {
 			`{"response":{"conversationid":"c1","authtoken":"s3cret","x":1}}`:                                  `{"response":{"conversationid":"c1","x":1}}`,
 			`{"response":{"conversationid":"c1", "a":[{"AuthToken" : {"v":["s3cret}",1]}}, 2] }}`:              `{"response":{"conversationid":"c1", "a":[{}, 2] }}`,
-			`{"response":{"conversationid":"c1" , "password":null}}`:                                           `{"response":{"conversationid":"c1"}}`,
+			`{"response":{"conversationid":"c1" , "password":null}}`:                                           `{"response":{"conversationid":"c1" }}`,
 			`{"response":{"conversationid":"c1","auth\u0074oken":"s3cret","api_key":5,"b":"apikey"}}`:          `{"response":{"conversationid":"c1","b":"apikey"}}`,
 			`{"response":{"conversationid":"c1","t":"my \"authtoken\":\"no secret\"","browsercookiename":[]}}`: `{"response":{"conversationid":"c1","t":"my \"authtoken\":\"no secret\""}}`,
 		},
@@ -470,5 +470,19 @@ func TestSettingsAreHeldToTheirForms(t *testing.T) {
 		if got := faults(c.variables); !slices.Equal(got, c.want) {
 			t.Errorf("%s: faults of %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+func TestAListBeyondWhatIsHeldIsReadWhole(t *testing.T) {
+	row := func(id string) string {
+		return `{"conversationid":"` + id + `","preview":"` + strings.Repeat("y", 9<<20) + `"}`
+	}
+	list := `{"response":{"conversations":[` + row("c1") + "," + row("c1") + "," + row("..") + `]}}`
+	records, err := pollertest.Collect(open(t, "json", jsonScript().with("conversations", list)), window())
+	if err != nil || len(records) != 3 || len(records[1].Parts) != 4 || records[2].Key != ".." {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	if err := second(pollertest.Collect(open(t, "json", jsonScript().with("conversations", list[:len(list)-3])), window())); !errors.Is(err, pollers.ErrIncomplete) {
+		t.Errorf("cut: %v", err)
 	}
 }

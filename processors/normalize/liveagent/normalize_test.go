@@ -522,17 +522,17 @@ func fuzz(f *testing.F, whole func() *events.Record) {
 
 func FuzzTime(f *testing.F) {
 	for _, seed := range []string{"2026-11-01 01:30:00", "2026-03-08 02:30:00", "01/15/2026 08:00:00", "now", "-01:56:53", "0001-01-01 00:00:00", "9999-12-31 23:59:59"} {
-		for _, z := range []string{zone, "Australia/Lord_Howe", "UTC", "Africa/Monrovia"} {
+		for _, z := range []string{zone, "Australia/Lord_Howe", "UTC", "Africa/Monrovia", ""} {
 			f.Add(seed, z)
 		}
 	}
-	f.Fuzz(func(t *testing.T, text, zone string) {
+	f.Fuzz(func(t *testing.T, text, name string) {
 		quoted, err := json.Marshal(text)
 		if err != nil || strings.TrimSpace(text) == "" {
 			return
 		}
 		r := small(`,"datecreated":` + string(quoted))
-		r.Timezone = zone
+		r.Timezone = name
 		entity, err := liveagent.Normalize(r)
 		if err != nil {
 			return // no such zone
@@ -540,12 +540,15 @@ func FuzzTime(f *testing.F) {
 		processortest.Check(t, liveagent.Normalize, r, entity)
 		c := entity.(*events.Conversation)
 		if _, kept := c.Attributes["datecreated"]; !kept && c.CreatedAt.IsZero() {
-			t.Errorf("%q in %s is lost", text, zone)
+			t.Errorf("%q in %q is lost", text, name)
 		}
-		if loc, err := time.LoadLocation(zone); err == nil && !c.CreatedAt.IsZero() {
+		if name == "" {
+			name = zone // the default
+		}
+		if loc, err := time.LoadLocation(name); err == nil && !c.CreatedAt.IsZero() {
 			shown := c.CreatedAt.In(loc)
 			if trimmed := strings.TrimSpace(text); shown.Format(time.DateTime) != trimmed && shown.Format("01/02/2006 15:04:05") != trimmed {
-				t.Errorf("%q in %s is read as %s", text, zone, shown)
+				t.Errorf("%q in %q is read as %s", text, name, shown)
 			}
 		}
 	})
