@@ -87,7 +87,7 @@ func (s *scanner) readError() error {
 
 // ended tells whether r came to its end without an error.
 func (s *scanner) ended() bool {
-	return s.err == io.EOF //nolint:errorlint // a Reader gives io.EOF itself at its end; one that is wrapped is a failure
+	return s.err == io.EOF // not errors.Is: a Reader gives io.EOF itself at its end; one that is wrapped is a failure
 }
 
 // relieve gives up what a too large value has in the buffer, or the value.
