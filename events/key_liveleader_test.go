@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -41,6 +42,11 @@ func TestLiveLeaderKeyIsTheTextOfTheChatsOwnID(t *testing.T) {
 			}
 		})
 	}
+}
+
+func ExampleLiveLeaderKey() {
+	fmt.Println(events.LiveLeaderKey([]byte("<chat><userinfo><id>12</id></userinfo><id> a-1 </id></chat>")))
+	// Output: a-1
 }
 
 func FuzzLiveLeaderKey(f *testing.F) {

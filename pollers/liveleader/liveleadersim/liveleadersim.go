@@ -80,7 +80,8 @@ func (s *Sim) exported() []simulated.Chat {
 // id has the form of a UUID.
 func (s *Sim) id(c simulated.Chat) string {
 	h := sha256.Sum256(fmt.Appendf(nil, "liveleader chat %d %d", s.seed, c.Number))
-	return fmt.Sprintf("%x-%x-4%x-a%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
+	h[6], h[8] = h[6]&0x0f|0x40, h[8]&0x3f|0x80 // version and variant
+	return fmt.Sprintf("%x-%x-%x-%x-%x", h[0:4], h[4:6], h[6:8], h[8:10], h[10:16])
 }
 
 func (s *Sim) export(w http.ResponseWriter, r *http.Request) {

@@ -65,7 +65,11 @@ func TestAnExportHasTheDocumentedForm(t *testing.T) {
 		t.Errorf("%d chats; the ledger has %d", len(e.Chats), len(s.Ledger()))
 	}
 	form := regexp.MustCompile(`^\d\d-\d\d-\d{4}T\d\d:\d\d:\d{4}$`)
+	uuid := regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	for _, c := range e.Chats {
+		if !uuid.MatchString(strings.Join(c.ID, "")) {
+			t.Errorf("id %q is not of the documented form", c.ID)
+		}
 		for name, n := range map[string]int{"id": len(c.ID), "start": len(c.Start), "stop": len(c.Stop), "duration": len(c.Duration), "visitorip": len(c.VisitorIP), "url": len(c.URL)} {
 			if n != 1 {
 				t.Errorf("%d elements %s; want 1", n, name)
