@@ -68,7 +68,7 @@ func (f *fetch) run(ctx context.Context) error {
 	return nil
 }
 
-func drain(resp *pollers.Response, body io.Reader) error {
+func drain(_ *pollers.Response, body io.Reader) error {
 	_, err := io.Copy(io.Discard, body)
 	return err
 }
