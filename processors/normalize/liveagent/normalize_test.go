@@ -355,6 +355,7 @@ func TestTimes(t *testing.T) {
 		"another order":                {"15-01-2026 08:00:00", "", true},
 		"MySQL's zero":                 {"0000-00-00 00:00:00", "", true},
 		"a leap second":                {"2016-12-31 23:59:60", "", true},
+		"an hour of one digit":         {"01/15/2026  8:00:00", "", true},
 		"fractions":                    {"2026-01-15 08:00:00.5", "", true},
 		"beyond what JSON takes":       {"9999-12-31 23:59:59", "", true},
 		"long ago":                     {"1900-01-01 00:00:00", "1900-01-01T08:00:00Z", false},

@@ -38,10 +38,8 @@ func (m moments) read(text string) moment {
 // parseClock reads the document's forms; what the clock shows is given as UTC.
 func parseClock(text string) (time.Time, bool) {
 	for _, layout := range []string{time.DateTime, "01/02/2006 15:04:05"} {
-		if len(text) != len(layout) {
-			continue // time.Parse takes fractions and one-digit hours too
-		}
-		if t, err := time.Parse(layout, text); err == nil {
+		// time.Parse also takes fractions and one-digit hours, which are no documented forms.
+		if t, err := time.Parse(layout, text); err == nil && t.Format(layout) == text {
 			return t, true
 		}
 	}
