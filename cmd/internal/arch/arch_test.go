@@ -113,6 +113,7 @@ func TestEachRuleRefusesWhatBreaksIt(t *testing.T) {
 		"a normaliser's test imports one":     {"imports point down", "processors/normalize/acme/x_test.go", `package acme_test; import _ "P/pollers/acme"`, "may not import pollers/acme"},
 		"a normaliser reads configuration":    {"imports point down", "processors/normalize/acme/x.go", `package acme; import _ "P/events/settings"`, "may not import events/settings"},
 		"a sink imports another":              {"imports point down", "sinks/other/other.go", `package other; import _ "P/sinks/drain"`, "may not import sinks/drain"},
+		"the sinks' tests import a poller":    {"imports point down", "sinks/x_test.go", `package sinks_test; import _ "P/pollers"`, "a test here may not import pollers"},
 		"config imports a room":               {"imports point down", "cmd/internal/config/x.go", `package config; import _ "P/pollers/acme"`, "may not import pollers/acme"},
 		"console imports pollers":             {"imports point down", "cmd/internal/console/x.go", `package console; import _ "P/pollers"`, "may not import pollers"},
 		"the command holds logic":             {"imports point down", "cmd/parley/x.go", `package main; import _ "P/events/broker"`, "may not import events/broker"},

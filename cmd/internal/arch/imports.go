@@ -24,7 +24,8 @@ var layers = []layer{
 	{packages: "events/settings"},
 	{packages: "events/broker/...", code: []string{"events", "events/broker/..."}},
 
-	{packages: "pollers", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "pollers/simulated"}},
+	// The tests of a contract's package may run it against its own rooms.
+	{packages: "pollers", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "pollers/..."}},
 	{packages: "pollers/simulated"},
 	{packages: "pollers/pollertest", code: []string{"events", "events/settings", "pollers", "pollers/simulated"}},
 	{packages: "pollers/internal/*", code: []string{"events", "events/settings", "pollers", "pollers/internal/..."}, tests: []string{"pollers/simulated"}},
@@ -35,7 +36,7 @@ var layers = []layer{
 	},
 	{packages: "pollers/*/*", sim: true, code: []string{"pollers/simulated"}},
 
-	{packages: "processors", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/..."}},
+	{packages: "processors", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "processors/..."}},
 	{packages: "processors/processortest", code: []string{"events", "processors"}},
 	{packages: "processors/internal/*", code: []string{"events", "processors", "processors/internal/..."}},
 	{
@@ -43,7 +44,7 @@ var layers = []layer{
 		code: []string{"events", "processors", "processors/internal/..."}, tests: []string{"processors/processortest"},
 	},
 
-	{packages: "sinks", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/..."}},
+	{packages: "sinks", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "sinks/..."}},
 	{packages: "sinks/sinktest", code: []string{"events", "events/settings", "sinks"}},
 	{packages: "sinks/internal/*", code: []string{"events", "sinks", "sinks/internal/..."}},
 	{
