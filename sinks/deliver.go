@@ -15,7 +15,7 @@ import (
 // dead-lettered, or when the ownership or the context ended.
 func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 	for _, d := range batch {
-		o.hold(d)
+		o.held[d.Sequence] = d
 	}
 	var items []Item
 	size := 0
@@ -74,10 +74,20 @@ func (o *ownership) deliver(ctx context.Context, items []Item) {
 		}
 		done := o.attempt(ctx, "deliver", err)
 		if done {
+			o.lighten(items)
 			return
 		}
 		if o.lost(err); o.sink == nil {
 			return
+		}
+	}
+}
+
+// lighten keeps of what was taken only what its acknowledgement needs: a destination may hold it for minutes.
+func (o *ownership) lighten(items []Item) {
+	for _, i := range items {
+		if d := o.held[i.Sequence]; d != nil {
+			d.Header, d.Data = nil, nil
 		}
 	}
 }
@@ -114,7 +124,7 @@ func (o *ownership) bury(ctx context.Context, d *broker.Delivery, attempts int, 
 	}
 	o.log.Warn("an event was dead-lettered", "sequence", d.Sequence, "subject", letter.DeadSubject(), "reason", reason.Error())
 	_ = d.Ack()
-	o.forget(d)
+	delete(o.held, d.Sequence)
 	o.count(func(s *Stats) { s.DeadLetters++ })
 }
 

@@ -31,14 +31,14 @@ func (o *ownership) askDrains(ctx context.Context) {
 
 // answerDrains flushes once everything that is asked for was delivered, and answers the requests that are met.
 func (o *ownership) answerDrains(ctx context.Context) error {
-	if len(o.drains) == 0 {
+	if len(o.drains) == 0 || o.behind && o.top < o.goal() {
 		return nil
 	}
 	state, err := o.consumer.State(ctx)
 	if err != nil {
 		return err
 	}
-	if o.sink != nil && len(o.held) > 0 && (state.Pending == 0 || o.reached()) {
+	if o.sink != nil && len(o.held) > 0 && (state.Pending == 0 || o.top >= o.goal()) {
 		if err := o.flush(ctx); err != nil {
 			return err
 		}
@@ -58,18 +58,12 @@ func (o *ownership) answerDrains(ctx context.Context) error {
 	return nil
 }
 
-// reached tells whether something from behind every goal was delivered: then all before it was.
-func (o *ownership) reached() bool {
-	var goal uint64
+// goal is the largest of the requests'.
+func (o *ownership) goal() (goal uint64) {
 	for _, d := range o.drains {
 		goal = max(goal, d.goal)
 	}
-	for sequence := range o.held {
-		if sequence >= goal {
-			return true
-		}
-	}
-	return false
+	return goal
 }
 
 // flush makes everything durable, and returns once the server knows.

@@ -29,8 +29,6 @@ type Options struct {
 	Start  Start
 	// MaxAckPending bounds the events that a destination has taken and not made durable (0: 65,536); it is flushed at three quarters of it.
 	MaxAckPending int
-	// MaxHeldBytes bounds the same in bytes (0: 64 MiB): deliveries stay in memory until they are acknowledged.
-	MaxHeldBytes int
 	// AckWait is how long the server waits for an acknowledgement (0: 10 minutes). A sink may keep an event longer: it comes again, and adds nothing.
 	AckWait time.Duration
 	Logger  *slog.Logger // nil: none
@@ -39,9 +37,6 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.MaxAckPending == 0 {
 		o.MaxAckPending = 1 << 16
-	}
-	if o.MaxHeldBytes == 0 {
-		o.MaxHeldBytes = 64 << 20
 	}
 	if o.AckWait == 0 {
 		o.AckWait = 10 * time.Minute
@@ -60,8 +55,11 @@ const (
 	floorEvery = 5 * time.Second
 	// stopLimit is how long a stopping Runner tries to flush.
 	stopLimit = 20 * time.Second
-	retryMin  = 250 * time.Millisecond
-	retryMax  = time.Minute
+	// ownerPatience is how long the owner may acknowledge nothing before one that stands by makes sure that it lives; longer than files are
+	// usually kept open.
+	ownerPatience = 90 * time.Second
+	retryMin      = 250 * time.Millisecond
+	retryMax      = time.Minute
 )
 
 // Runner runs one sink: it consumes its events in order, delivers them until the destination has them, dead-letters what it
@@ -150,11 +148,16 @@ type ownership struct {
 	// wanted: this process owns the consumer, and its sink must be opened before anything is taken.
 	wanted bool
 	// held are the deliveries that are not acknowledged, by sequence.
-	held      map[uint64]*broker.Delivery
-	heldBytes int
-	floor     uint64
-	floorAt   time.Time
-	quiet     int // looks at an idle consumer that found deliveries which are not here
+	held    map[uint64]*broker.Delivery
+	floor   uint64
+	floorAt time.Time
+	top     uint64 // the last sequence that was taken
+	behind  bool   // the last delivery said that more wait
+	quiet   int    // looks at an idle consumer that found deliveries which are not here
+
+	// seen is what the consumer's state has been since seenAt, for one that stands by.
+	seen   broker.ConsumerState
+	seenAt time.Time
 
 	drains []drain
 }
@@ -165,8 +168,37 @@ func (o *ownership) start(ctx context.Context) error {
 		return err
 	}
 	o.origin = b.Origin
-	o.consumer, err = o.consume(ctx, b, fresh)
-	return err
+	if o.consumer, err = o.consume(ctx, b, fresh); err != nil {
+		return err
+	}
+	return o.revive(ctx)
+}
+
+// revive makes the server deliver again what a dead owner was given: without a delivery nobody can become the new owner. A living
+// owner gets again what it holds, which adds nothing.
+func (o *ownership) revive(ctx context.Context) error {
+	state, err := o.consumer.State(ctx)
+	if err != nil || state.Pending > 0 || state.Unacked == 0 {
+		return err
+	}
+	return o.consumer.Reset(ctx)
+}
+
+// standBy looks, while nothing comes, whether the owner still moves.
+func (o *ownership) standBy(ctx context.Context) error {
+	state, err := o.consumer.State(ctx)
+	if err != nil {
+		return err
+	}
+	if state != o.seen || state.Done() {
+		o.seen, o.seenAt = state, time.Now()
+		return nil
+	}
+	if time.Since(o.seenAt) < ownerPatience {
+		return nil
+	}
+	o.seenAt = time.Now()
+	return o.revive(ctx)
 }
 
 // step does what is next: answer a drain, open the sink, or take a batch.
@@ -181,19 +213,23 @@ func (o *ownership) step(ctx context.Context) error {
 		}
 	}
 	batch, err := o.consumer.Next(ctx, batchLimit)
+	o.behind = false
 	switch {
 	case errors.Is(err, broker.ErrNewOwner):
 		o.disown()
 		o.wanted = true
 		return nil
 	case err != nil:
+		// What the failed pull had received already is lost here, and must not come after what follows it.
+		o.disown()
+		o.wanted = true
 		return err
 	case len(batch) > 0 && o.sink == nil:
 		// The pin is still ours, the sink was given up meanwhile.
 		o.wanted = true
 		return nil
 	case o.sink == nil:
-		return nil
+		return o.standBy(ctx)
 	case len(batch) == 0:
 		if err := o.lookAround(ctx); err != nil || o.sink == nil {
 			return err
@@ -201,6 +237,8 @@ func (o *ownership) step(ctx context.Context) error {
 		return o.pass(ctx)
 	}
 	o.quiet = 0
+	last := batch[len(batch)-1]
+	o.behind, o.top = last.Pending > 0, max(o.top, last.Sequence)
 	o.take(ctx, batch)
 	return o.pass(ctx)
 }
@@ -229,7 +267,7 @@ func (o *ownership) own(ctx context.Context) error {
 // disown throws away what is not durable: it comes again to the next owner.
 func (o *ownership) disown() {
 	clear(o.held)
-	o.heldBytes, o.floor, o.quiet = 0, 0, 0
+	o.floor, o.top, o.quiet = 0, 0, 0
 	o.count(func(s *Stats) { s.Owner = false })
 	if o.sink == nil {
 		return
@@ -273,7 +311,7 @@ func (o *ownership) pass(ctx context.Context) error {
 	}
 	var durable []uint64
 	var err error
-	if len(o.held) >= o.options.MaxAckPending*3/4 || o.heldBytes >= o.options.MaxHeldBytes {
+	if len(o.held) >= o.options.MaxAckPending*3/4 {
 		durable, err = o.sink.Flush(ctx)
 	} else {
 		durable, err = o.sink.Deliver(ctx, Batch{AckFloor: o.floor})
@@ -309,7 +347,7 @@ func (o *ownership) ack(durable []uint64) {
 		}
 		// A lost acknowledgement means another delivery, which is durable already.
 		_ = d.Ack()
-		o.forget(d)
+		delete(o.held, sequence)
 		acked++
 	}
 	if acked > 0 {
@@ -317,31 +355,18 @@ func (o *ownership) ack(durable []uint64) {
 	}
 }
 
-func (o *ownership) hold(d *broker.Delivery) {
-	if old := o.held[d.Sequence]; old != nil {
-		o.forget(old)
-	}
-	o.held[d.Sequence] = d
-	o.heldBytes += len(d.Data)
-}
-
-func (o *ownership) forget(d *broker.Delivery) {
-	delete(o.held, d.Sequence)
-	o.heldBytes -= len(d.Data)
-}
-
 // stop ends the ownership in good order. The context must not be the one that ended.
 func (o *ownership) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	var err error
+	var err, releaseErr error
 	if o.sink != nil {
-		var durable []uint64
-		durable, err = o.sink.Flush(ctx)
-		o.ack(durable)
+		err = o.flush(ctx)
+		o.disown()
+		// What was on its way here when the context ended must come to the next owner, and not only after its AckWait.
+		releaseErr = o.revive(ctx)
 	}
-	o.disown()
-	if releaseErr := o.consumer.Release(ctx); releaseErr != nil {
+	if releaseErr = errors.Join(releaseErr, o.consumer.Release(ctx)); releaseErr != nil {
 		// Another takes over once the pin has run out.
 		o.log.Warn("the sink's ownership could not be given up", "error", releaseErr.Error())
 	}

@@ -1,0 +1,528 @@
+package sinks_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/events/settings"
+	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/file"
+	"github.com/parley-stream/parley/sinks/sinktest"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("SINKS_TEST_CHILD"); dir != "" {
+		child(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func openBroker(t testing.TB) *broker.Broker {
+	t.Helper()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), SyncInterval: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// publish stores events of 50 entities, numbered by their revisions.
+func publish(t testing.TB, b *broker.Broker, from, to int) {
+	t.Helper()
+	var messages []broker.Message
+	for n := from; n <= to; n++ {
+		entity := fmt.Sprint("e", n%50)
+		e := sinktest.Event(entity, uint64(n))
+		e.Time = e.Time.AddDate(0, 0, n%3)
+		h := map[string][]string{}
+		e.SetHeaders(h)
+		messages = append(messages, broker.Message{Subject: "parley.events.conversation.acme.eu." + entity, Header: h, Data: e.Data})
+	}
+	for chunk := range slices.Chunk(messages, 1000) {
+		if _, err := b.PublishAtomic(t.Context(), chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func fileSink(t testing.TB, dir, query string) sinks.Opener {
+	vars := settings.New("", nil)
+	open := file.New(sinks.Settings{}, vars, &url.URL{Scheme: "file", Path: dir, RawQuery: query}, sinks.Env{})
+	if f := vars.Faults(); f != nil {
+		t.Fatal(f)
+	}
+	return open
+}
+
+// run starts a runner and gives a function that stops it.
+func run(t testing.TB, r *sinks.Runner) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func drain(t testing.TB, r *sinks.Runner) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := r.Drain(ctx); err != nil {
+		t.Fatalf("drain: %v; %+v", err, r.Stats())
+	}
+}
+
+// revisions reads the files: every line must be whole, and in one file entities are in order.
+func revisions(t testing.TB, dir string) (got []int) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*/*/*/*/*.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := map[string]uint64{}
+		for line := range strings.Lines(string(content)) {
+			e, err := events.ParseStructured([]byte(strings.TrimSuffix(line, "\n")))
+			if err != nil || !strings.HasSuffix(line, "\n") {
+				t.Fatalf("%s: %v in %q", name, err, line)
+			}
+			if e.Revision <= last[e.Subject] {
+				t.Errorf("%s: revision %d of %s after %d", name, e.Revision, e.Subject, last[e.Subject])
+			}
+			last[e.Subject] = e.Revision
+			got = append(got, int(e.Revision))
+		}
+	}
+	slices.Sort(got)
+	return got
+}
+
+func wantOnce(t testing.TB, got []int, n int) {
+	t.Helper()
+	want := make([]int, n)
+	for i := range want {
+		want[i] = i + 1
+	}
+	if slices.Equal(got, want) {
+		return
+	}
+	count := map[int]int{}
+	for _, r := range got {
+		count[r]++
+	}
+	lost, twice := []int{}, []int{}
+	for _, r := range want {
+		switch {
+		case count[r] == 0:
+			lost = append(lost, r)
+		case count[r] > 1:
+			twice = append(twice, r)
+		}
+	}
+	t.Errorf("%d events, want %d; lost %d: %v; more than once %d: %v", len(got), n, len(lost), lost[:min(len(lost), 20)], len(twice), twice[:min(len(twice), 20)])
+}
+
+func TestADrainLeavesEveryEventOnceInFiles(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	stop := run(t, r)
+	drain(t, r) // of nothing
+	publish(t, b, 1, 3000)
+	drain(t, r)
+	wantOnce(t, revisions(t, dir), 3000)
+	state, err := b.ConsumerState(t.Context(), broker.Events, "sink-archive")
+	if err != nil || !state.Done() || state.AckFloor != 3000 {
+		t.Errorf("consumer: %+v, %v", state, err)
+	}
+	publish(t, b, 3001, 3010)
+	stop()
+	wantOnce(t, revisions(t, dir), len(revisions(t, dir)))
+	second := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	run(t, second)
+	drain(t, second)
+	wantOnce(t, revisions(t, dir), 3010)
+	if s := second.Stats(); s.DeadLetters != 0 || s.Failing || !s.Owner && s.Delivered > 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+func TestAStandbyTakesOverWhenTheOwnerStops(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	first := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	second := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	publish(t, b, 1, 500)
+	stop := run(t, first)
+	drain(t, first)
+	run(t, second)
+	publish(t, b, 501, 1000)
+	stop()
+	publish(t, b, 1001, 1500)
+	drain(t, second)
+	wantOnce(t, revisions(t, dir), 1500)
+	if first.Stats().Owner || !second.Stats().Owner {
+		t.Errorf("owners: %v, %v; want the second", first.Stats().Owner, second.Stats().Owner)
+	}
+}
+
+func TestANewOwnerGetsWhatADeadOneHeldAtOnce(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	publish(t, b, 1, 100)
+	lost, err := b.Consumer(t.Context(), broker.ConsumerConfig{
+		Stream: broker.Events, Name: "sink-archive", Filters: []string{"parley.events.>"}, Pinned: true, MaxAckPending: 1000, AckWait: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.Next(t.Context(), 200); !errors.Is(err, broker.ErrNewOwner) {
+		t.Fatal(err)
+	}
+	lost.Close()
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	wantOnce(t, revisions(t, dir), 100)
+}
+
+func TestMoreUnclosedEventsThanTheServerAllowsAreFlushed(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, "rotate_age=1h"), sinks.Options{MaxAckPending: 1000})
+	publish(t, b, 1, 5000)
+	run(t, r)
+	drain(t, r)
+	wantOnce(t, revisions(t, dir), 5000)
+}
+
+func TestStartIsFixedAtTheFirstStart(t *testing.T) {
+	b := openBroker(t)
+	publish(t, b, 1, 10)
+	for name, c := range map[string]struct {
+		start sinks.Start
+		want  int
+	}{"fromnew": {sinks.Start{New: true}, 5}, "fromall": {sinks.Start{}, 15}, "fromtime": {sinks.Start{At: time.Now().Add(time.Hour)}, 0}} {
+		dir := t.TempDir()
+		r := sinks.NewRunner(name, b, fileSink(t, dir, ""), sinks.Options{Start: c.start})
+		stop := run(t, r)
+		drain(t, r)
+		if name == "fromnew" {
+			publish(t, b, 11, 15)
+			drain(t, r)
+		} else {
+			c.want = min(c.want, 15)
+		}
+		stop()
+		again := sinks.NewRunner(name, b, fileSink(t, dir, ""), sinks.Options{})
+		run(t, again)
+		drain(t, again)
+		got := len(revisions(t, dir))
+		if name == "fromall" && got != 10 && got != 15 || name != "fromall" && got != c.want {
+			t.Errorf("%s: %d events, want %d", name, got, c.want)
+		}
+	}
+}
+
+func TestAFilterChoosesEvents(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	publish(t, b, 1, 100)
+	e := sinktest.Event("r", 1)
+	e.Type = "dev.parley.rating.created"
+	h := map[string][]string{}
+	e.SetHeaders(h)
+	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.rating.acme.eu.r", Header: h, Data: e.Data}}); res[0].Err != nil {
+		t.Fatal(res[0].Err)
+	}
+	r := sinks.NewRunner("ratings", b, fileSink(t, dir, ""), sinks.Options{Filter: []string{"rating"}})
+	run(t, r)
+	drain(t, r)
+	wantOnce(t, revisions(t, dir), 1)
+}
+
+// picky is a sink that refuses some events, and fails as it is told.
+type picky struct {
+	mu     sync.Mutex
+	refuse map[uint64]bool
+	fail   func(attempt int) error
+	tries  int
+	got    []uint64
+	before func(sequence uint64)
+}
+
+func (p *picky) open(context.Context, sinks.Ownership) (sinks.Sink, error) { return p, nil }
+
+func (p *picky) Deliver(_ context.Context, b sinks.Batch) ([]uint64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(b.Items) == 0 {
+		return nil, nil
+	}
+	p.tries++
+	if p.fail != nil {
+		if err := p.fail(p.tries); err != nil {
+			return nil, err
+		}
+	}
+	for _, i := range b.Items {
+		if p.refuse[i.Sequence] {
+			return nil, events.Permanent(fmt.Errorf("post: %w", &sinks.Refused{Sequence: i.Sequence, Err: errors.New("410 gone")}))
+		}
+	}
+	var durable []uint64
+	for _, i := range b.Items {
+		p.got = append(p.got, i.Sequence)
+		durable = append(durable, i.Sequence)
+	}
+	return durable, nil
+}
+
+func (p *picky) Flush(context.Context) ([]uint64, error) { return nil, nil }
+func (p *picky) Close() error                            { return nil }
+
+func dead(t *testing.T, b *broker.Broker, subject string) (all []broker.Message) {
+	t.Helper()
+	c, err := b.Consumer(t.Context(), broker.ConsumerConfig{Stream: broker.Dead, Name: "look", Filters: []string{subject}, AckWait: time.Minute, MaxAckPending: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := c.Next(t.Context(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range batch {
+		all = append(all, d.Message)
+	}
+	return all
+}
+
+func TestARefusedEventIsDeadLetteredWholeAndTheOthersGoOn(t *testing.T) {
+	b := openBroker(t)
+	publish(t, b, 1, 20)
+	// Something that is no event at all, too.
+	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.conversation.acme.eu.bad", Data: []byte("?")}}); res[0].Err != nil {
+		t.Fatal(res[0].Err)
+	}
+	p := &picky{refuse: map[uint64]bool{3: true, 4: true, 17: true}}
+	r := sinks.NewRunner("hook", b, p.open, sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	if want := []uint64{1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20}; !slices.Equal(p.got, want) {
+		t.Errorf("got %v, want %v", p.got, want)
+	}
+	letters := dead(t, b, "parley.dead.sink.hook")
+	if len(letters) != 4 || r.Stats().DeadLetters != 4 {
+		t.Fatalf("got %d dead letters, counted %d; want 4", len(letters), r.Stats().DeadLetters)
+	}
+	for _, m := range letters {
+		letter, err := events.ReadDeadLetter(m.Header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if letter.Sequence == 21 {
+			if !strings.Contains(letter.Reason, "cloudevents attribute") || string(m.Data) != "?" {
+				t.Errorf("got %+v with %q", letter, m.Data)
+			}
+			continue
+		}
+		e, err := events.FromMessage(m.Header, m.Data)
+		if err != nil || e.Revision != letter.Sequence || string(e.Data) != string(sinktest.Event("", e.Revision).Data) {
+			t.Errorf("the event of %+v: %+v, %v", letter, e, err)
+		}
+		if letter.Reason != "410 gone" || letter.Stage != "sink" || letter.Name != "hook" || letter.Attempts < 1 || letter.Stream != broker.Events || letter.Subject == "" {
+			t.Errorf("got %+v", letter)
+		}
+	}
+}
+
+// deadBroker fails to publish dead letters for a while, and looks at what is acknowledged meanwhile.
+type deadBroker struct {
+	*broker.Broker
+	t     *testing.T
+	fails int
+	tries int
+}
+
+func (d *deadBroker) Publish(ctx context.Context, m []broker.Message) []broker.Result {
+	if d.tries++; d.tries <= d.fails {
+		state, err := d.ConsumerState(ctx, broker.Events, "sink-hook")
+		if err != nil || state.AckFloor != 0 {
+			d.t.Errorf("before the dead letter is stored: %+v, %v; want nothing acknowledged", state, err)
+		}
+		return []broker.Result{{Err: errors.New("no responders")}}
+	}
+	return d.Broker.Publish(ctx, m)
+}
+
+func TestADeadLetterIsStoredBeforeItsEventIsAcknowledged(t *testing.T) {
+	b := &deadBroker{Broker: openBroker(t), t: t, fails: 2}
+	publish(t, b.Broker, 1, 1)
+	p := &picky{refuse: map[uint64]bool{1: true}}
+	r := sinks.NewRunner("hook", b, p.open, sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	if got := dead(t, b.Broker, "parley.dead.sink.hook"); len(got) != 1 || b.tries != 3 {
+		t.Errorf("%d dead letters after %d attempts, want 1 after 3", len(got), b.tries)
+	}
+}
+
+func TestAFailingSinkIsTriedInPlaceAndAnotherGoesOn(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	publish(t, b, 1, 1000)
+	p := &picky{fail: func(int) error { return errors.New("down") }}
+	failing := sinks.NewRunner("hook", b, p.open, sinks.Options{})
+	healthy := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	run(t, failing)
+	run(t, healthy)
+	drain(t, healthy)
+	wantOnce(t, revisions(t, dir), 1000)
+	if s := failing.Stats(); !s.Failing || s.LastError != "down" || s.Delivered != 0 {
+		t.Errorf("the failing one: %+v", s)
+	}
+	p.mu.Lock()
+	p.fail = nil
+	p.mu.Unlock()
+	drain(t, failing)
+	if !slices.IsSorted(p.got) || len(slices.Compact(p.got)) != 1000 || len(p.got) != 1000 {
+		t.Errorf("got %d events after the recovery, in order: %v", len(p.got), slices.IsSorted(p.got))
+	}
+}
+
+func TestASinkThatLostWhatItTookGetsItAgain(t *testing.T) {
+	b := openBroker(t)
+	publish(t, b, 1, 100)
+	p := &picky{fail: func(attempt int) error {
+		if attempt == 1 {
+			return fmt.Errorf("sync: %w", sinks.ErrReopen)
+		}
+		return nil
+	}}
+	r := sinks.NewRunner("hook", b, p.open, sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	if len(p.got) != 100 || !slices.IsSorted(p.got) {
+		t.Errorf("got %v", p.got)
+	}
+}
+
+func TestLargeDataIsResolved(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	e := sinktest.Event("big", 1)
+	e.Data = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 8<<20))
+	size := len(e.Data)
+	if err := b.Offload(t.Context(), &e); err != nil {
+		t.Fatal(err)
+	}
+	h := map[string][]string{}
+	e.SetHeaders(h)
+	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.conversation.acme.eu.big", Header: h}}); res[0].Err != nil {
+		t.Fatal(res[0].Err)
+	}
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	names, _ := filepath.Glob(filepath.Join(dir, "*/*/*/*/*.ndjson"))
+	if len(names) != 1 {
+		t.Fatalf("got %v", names)
+	}
+	if info, err := os.Stat(names[0]); err != nil || info.Size() < int64(size) {
+		t.Errorf("the file has %d bytes, want over %d; %v", info.Size(), size, err)
+	}
+}
+
+// child runs a file sink on the server of the parent until it is killed, or drains it.
+func child(dataDir string) {
+	ctx := context.Background()
+	b, err := broker.Attach(ctx, broker.Options{DataDir: dataDir})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	vars := settings.New("", nil)
+	u := &url.URL{Scheme: "file", Path: os.Getenv("SINKS_TEST_OUT"), RawQuery: "rotate_size=16KB&rotate_age=1s"}
+	r := sinks.NewRunner("archive", b, file.New(sinks.Settings{}, vars, u, sinks.Env{}), sinks.Options{})
+	fmt.Println("runs")
+	if err := r.Run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+func TestKilledProcessesLeaveEveryEventOnce(t *testing.T) {
+	const kills = 20
+	dataDir, dir := t.TempDir(), t.TempDir()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, SyncInterval: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	spawn := func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "SINKS_TEST_CHILD="+dataDir, "SINKS_TEST_OUT="+dir)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = bufio.NewReader(out).ReadString('\n')
+		return cmd
+	}
+	published := 0
+	more := func(n int) {
+		publish(t, b, published+1, published+n)
+		published += n
+	}
+	// Two at a time: the one that stands by takes over when the owner is killed, or the owner goes on.
+	procs := []*exec.Cmd{spawn(), spawn()}
+	for range kills {
+		more(500)
+		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
+		more(100)
+		i := rand.IntN(2)
+		_ = procs[i].Process.Kill()
+		_ = procs[i].Wait()
+		procs[i] = spawn()
+	}
+	for _, p := range procs {
+		_ = p.Process.Kill()
+		_ = p.Wait()
+	}
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, "rotate_size=16KB&rotate_age=1s"), sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	wantOnce(t, revisions(t, dir), published)
+	names, _ := filepath.Glob(filepath.Join(dir, "*/*/*/*/*.ndjson"))
+	t.Log(strconv.Itoa(published) + " events in " + strconv.Itoa(len(names)) + " files")
+}
