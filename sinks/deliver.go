@@ -17,8 +17,7 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 	for _, d := range batch {
 		o.held[d.Sequence] = d
 	}
-	var items []Item
-	size := 0
+	items, size := o.items[:0], 0
 	for _, d := range batch {
 		item, ok := o.read(ctx, d)
 		if o.sink == nil || ctx.Err() != nil {
@@ -30,7 +29,7 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 		items = append(items, item)
 		if size += len(item.Event.Data); size >= batchBytes {
 			o.deliver(ctx, items)
-			items, size = nil, 0
+			items, size = items[:0], 0
 		}
 		if o.sink == nil || ctx.Err() != nil {
 			return
@@ -39,6 +38,8 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 	if len(items) > 0 {
 		o.deliver(ctx, items)
 	}
+	clear(items) // the data of a large event must not wait for the next batch
+	o.items = items
 }
 
 // read makes the event of a delivery; false when it was dead-lettered instead.
@@ -47,6 +48,9 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 	if err != nil {
 		o.bury(ctx, d, 1, fmt.Errorf("read event: %w", err))
 		return Item{}, false
+	}
+	if e.DataRef == "" {
+		return Item{Sequence: d.Sequence, Event: e}, true
 	}
 	for attempts := 1; ctx.Err() == nil; attempts++ {
 		err := o.broker.Resolve(ctx, &e)

@@ -149,6 +149,7 @@ type ownership struct {
 	wanted bool
 	// held are the deliveries that are not acknowledged, by sequence.
 	held    map[uint64]*broker.Delivery
+	items   []Item // of the last batch, for reuse
 	floor   uint64
 	floorAt time.Time
 	top     uint64 // the last sequence that was taken

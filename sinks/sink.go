@@ -46,7 +46,7 @@ type Ownership struct {
 // ErrReopen says that a Sink has lost what it took: it must be closed, and a new one gets everything that is not acknowledged.
 var ErrReopen = errors.New("what was taken and not yet durable is lost")
 
-// Batch is some consecutive events of the sink's consumer.
+// Batch is some consecutive events of the sink's consumer. Its slice is the caller's again when Deliver has returned; the events' data never change.
 type Batch struct {
 	Items []Item
 	// AckFloor is a stream sequence up to which everything of this consumer is acknowledged. Nothing up to it comes again, unless
