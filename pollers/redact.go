@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -44,6 +45,9 @@ func NewRedactor(secrets []string) Redactor {
 	})
 	return r
 }
+
+// Forms are the texts that it looks for, longest first.
+func (r Redactor) Forms() []string { return slices.Clone(r.forms) }
 
 // Redact replaces every form of every secret.
 func (r Redactor) Redact(s string) string {

@@ -10,11 +10,12 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	_ "time/tzdata" // an image without a zone database still knows every zone
 
 	"github.com/alecthomas/kong"
 
 	"github.com/parley-stream/parley/cmd/internal/app"
-	"github.com/parley-stream/parley/events/settings"
+	"github.com/parley-stream/parley/cmd/internal/config"
 )
 
 const (
@@ -194,7 +195,7 @@ func run() int {
 const stopLimit = 10 * time.Second
 
 func exitCode(err error) int {
-	var faults settings.Faults
+	var faults config.Faults
 	var wrong usageError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):

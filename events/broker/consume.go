@@ -53,6 +53,9 @@ type Consumer struct {
 	wanted  int                // messages that the open request may still give; 0: none is open
 	expires time.Time          // of the open request
 	pin     string
+	// expected is the consumer's own count of the next delivery; 0 when it is not known. The server counts without gaps, so
+	// a gap is what was lost on its way with a connection. It would come after its AckWait, behind what follows it.
+	expected uint64
 }
 
 // Consumer creates or updates the durable consumer, keeping its position, and gives access to it.
@@ -131,6 +134,9 @@ func (c *Consumer) Next(ctx context.Context, limit int) ([]*Delivery, error) {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			break
 		}
+		if errors.Is(err, ErrNewOwner) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
 		}
@@ -187,6 +193,11 @@ func (c *Consumer) receive(ctx context.Context, patience time.Duration) (*Delive
 		return nil, fmt.Errorf("a delivery without metadata: %w", err)
 	}
 	c.wanted--
+	if c.config.Pinned && c.expected != 0 && meta.Sequence.Consumer != c.expected {
+		c.expected = 0
+		return nil, ErrNewOwner
+	}
+	c.expected = meta.Sequence.Consumer + 1
 	return &Delivery{
 		Message:   Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: meta.Sequence.Stream, Time: meta.Timestamp},
 		Delivered: meta.NumDelivered, Pending: meta.NumPending, nc: c.broker.nc, reply: m.Reply,
@@ -229,7 +240,7 @@ func (c *Consumer) abandon() {
 	if c.sub != nil {
 		_ = c.sub.Unsubscribe()
 	}
-	c.sub, c.wanted = nil, 0
+	c.sub, c.wanted, c.expected = nil, 0, 0
 }
 
 // Close gives the consumer up in this process; its position stays.
@@ -241,6 +252,11 @@ func (c *Consumer) Reset(ctx context.Context) error {
 	if _, err := c.broker.js.ResetConsumer(ctx, c.config.Stream, c.config.Name); err != nil {
 		return fmt.Errorf("reset consumer %s: %w", c.config.Name, err)
 	}
+	cons, err := c.broker.js.Consumer(ctx, c.config.Stream, c.config.Name)
+	if err != nil {
+		return fmt.Errorf("reset consumer %s: %w", c.config.Name, err)
+	}
+	c.expected = cons.CachedInfo().Delivered.Consumer + 1
 	return nil
 }
 

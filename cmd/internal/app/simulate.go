@@ -101,12 +101,23 @@ func (s *Simulators) change(w http.ResponseWriter, r *http.Request) {
 
 // ledger shows what a poller must find.
 func (s *Simulators) ledger(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(s.Ledgers()) // the caller went away
+}
+
+// Base is the simulators' URL.
+func (s *Simulators) Base() string { return s.base }
+
+// Names are the vendors'.
+func (s *Simulators) Names() []string { return slices.Clone(s.names) }
+
+// Ledgers give what a poller must find, by vendor.
+func (s *Simulators) Ledgers() map[string][]simulated.Entry {
 	all := make(map[string][]simulated.Entry)
 	for name, sim := range s.sims {
 		all[name] = sim.Ledger()
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(all) // the caller went away
+	return all
 }
 
 // Environ gives the variables that reach the simulators, NAME=value, sorted.

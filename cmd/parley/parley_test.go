@@ -1,0 +1,611 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parley-stream/parley/cmd/internal/app"
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/pollers"
+)
+
+// Exit codes of the command.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// binary is parley, built for these tests: they start it as a user does.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "parley-test-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "parley")
+	args := []string{"build", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("build parley: %v\n%s", err, out))
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// parley is one process of it.
+type parley struct {
+	*exec.Cmd
+	stdout, stderr *bytes.Buffer
+}
+
+func command(t testing.TB, environ []string, args ...string) *parley {
+	t.Helper()
+	p := &parley{Cmd: exec.CommandContext(t.Context(), binary, args...), stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "PARLEY_") {
+			p.Env = append(p.Env, e)
+		}
+	}
+	p.Env = append(p.Env, environ...)
+	p.Stdout, p.Stderr = p.stdout, p.stderr
+	return p
+}
+
+// once runs a command to its end and wants an exit code.
+func (p *parley) once(t testing.TB, want int) *parley {
+	t.Helper()
+	err := p.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if got := p.ProcessState.ExitCode(); got != want {
+		t.Fatalf("parley %s: exit %d, want %d\n%s\n%s", strings.Join(p.Args[1:], " "), got, want, p.stdout, p.stderr)
+	}
+	return p
+}
+
+// world is a simulated set of vendors and a place for files.
+type world struct {
+	sims    *app.Simulators
+	dir     string
+	environ []string
+}
+
+// newWorld starts simulators in this process.
+func newWorld(t testing.TB, s app.Simulation) *world {
+	t.Helper()
+	if s.Addr == "" {
+		s.Addr = "127.0.0.1:0"
+	}
+	sims, err := app.Simulate(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = sims.Serve(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	w := &world{sims: sims, dir: t.TempDir(), environ: sims.Environ()}
+	since := time.Now().AddDate(0, 0, -s.Days-1).UTC().Format(time.DateOnly)
+	for _, e := range sims.Environ() {
+		if name, ok := strings.CutSuffix(e[:strings.IndexByte(e, '=')], "_VENDOR"); ok {
+			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=1s")
+		}
+	}
+	w.set("PARLEY_DATA_DIR", filepath.Join(w.dir, "data"))
+	w.set("PARLEY_SINKS", "files")
+	w.set("PARLEY_SINK_FILES_URL", "file://"+filepath.Join(w.dir, "out")+"?rotate_age=1s")
+	return w
+}
+
+func (w *world) set(name, value string) { w.environ = append(w.environ, name+"="+value) }
+
+// change edits n chats of a vendor through the simulators' own interface.
+func (w *world) change(t testing.TB, vendor string, n int) {
+	t.Helper()
+	url := fmt.Sprintf("%s/_sim/change?vendor=%s&n=%d", w.sims.Base(), vendor, n)
+	resp, err := http.Post(url, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it is only read
+	body, _ := io.ReadAll(resp.Body)
+	if want := fmt.Sprintf("{%q:%d}\n", vendor, n); string(body) != want {
+		t.Fatalf("change: %s; want %s", body, want)
+	}
+}
+
+// files are the lines that the file sink wrote, by event id.
+type files struct {
+	events   map[string]events.Event
+	twice    []string
+	entities map[string]uint64 // the largest revision by entity id
+}
+
+// readFiles reads every finished file; a torn line fails the test.
+func (w *world) readFiles(t testing.TB) files {
+	t.Helper()
+	f := files{events: make(map[string]events.Event), entities: make(map[string]uint64)}
+	err := filepath.WalkDir(filepath.Join(w.dir, "out"), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		return f.read(path)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *files) read(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if len(content) == 0 || content[len(content)-1] != '\n' {
+		return fmt.Errorf("%s does not end with a whole line", path)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		e, err := events.ParseStructured(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		var entity struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(e.Data, &entity); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if _, is := f.events[e.ID]; is {
+			f.twice = append(f.twice, e.ID)
+		}
+		f.events[e.ID] = e
+		f.entities[entity.ID] = max(f.entities[entity.ID], e.Revision)
+	}
+	return lines.Err()
+}
+
+// wantAll holds files to the simulators' ledgers: every record, each event once, revisions without gaps.
+func (w *world) wantAll(t testing.TB, f files) {
+	t.Helper()
+	if len(f.twice) > 0 {
+		t.Errorf("%d events are in the files twice, such as %s", len(f.twice), f.twice[0])
+	}
+	wanted := 0
+	for vendor, ledger := range w.sims.Ledgers() {
+		for _, e := range ledger {
+			if e.Malformed {
+				continue
+			}
+			wanted++
+			if f.entities[events.CanonicalID(vendor, vendor, e.Key)] == 0 {
+				t.Errorf("%s %s %q is in no file", vendor, e.Stream, e.Key)
+			}
+		}
+	}
+	if wanted == 0 || len(f.entities) != wanted {
+		t.Errorf("%d entities in the files, %d at the vendors", len(f.entities), wanted)
+	}
+	count := 0
+	for _, revision := range f.entities {
+		count += int(revision)
+	}
+	if count != len(f.events) {
+		t.Errorf("%d events and revisions up to %d: there are gaps", len(f.events), count)
+	}
+}
+
+func TestASecondRunAddsNothingAndChangesComeAsRevisionTwo(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 3, Days: 6, Chats: 60})
+	command(t, w.environ, "run", "--once").once(t, exitDone)
+	first := w.readFiles(t)
+	w.wantAll(t, first)
+	for id, e := range first.events {
+		if e.Revision != 1 {
+			t.Errorf("%s has revision %d after one run", id, e.Revision)
+		}
+	}
+	command(t, w.environ, "run", "--once").once(t, exitDone)
+	if second := w.readFiles(t); len(second.events) != len(first.events) {
+		t.Errorf("%d events after the second run, %d after the first", len(second.events), len(first.events))
+	}
+	for _, vendor := range w.sims.Names() {
+		before := w.readFiles(t)
+		w.change(t, vendor, 3)
+		command(t, w.environ, "run", "--once").once(t, exitDone)
+		fresh := 0
+		after := w.readFiles(t)
+		for id, e := range after.events {
+			if _, was := before.events[id]; was {
+				continue
+			}
+			fresh++
+			if e.Revision != 2 || e.Vendor != vendor {
+				t.Errorf("%s: new event %s of %s has revision %d; want 2", vendor, id, e.Vendor, e.Revision)
+			}
+		}
+		if fresh != 3 {
+			t.Errorf("%s: %d new events after 3 changes", vendor, fresh)
+		}
+		w.wantAll(t, after)
+	}
+}
+
+func TestKilledAtRandomMomentsTheFilesHoldEveryEventOnce(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 4, Days: 4, Chats: 150, Faults: "500=0.03,cut=0.003"})
+	kills := 20
+	for i := range kills {
+		args := []string{"run"}
+		if i%2 == 0 {
+			args = append(args, "--once")
+		}
+		p := command(t, w.environ, args...)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Spread over start, fetching, processing, committing; a fixed set of moments, so that a failure can be tried again.
+		moment := time.Duration(40+(i*i*37)%1900) * time.Millisecond
+		select {
+		case <-t.Context().Done():
+		case <-time.After(moment):
+		}
+		_ = p.Process.Kill()
+		_ = p.Wait()
+		if i%5 == 4 {
+			w.change(t, w.sims.Names()[i/5%len(w.sims.Names())], 2)
+		}
+	}
+	command(t, w.environ, "run", "--once").once(t, exitDone)
+	w.wantAll(t, w.readFiles(t))
+}
+
+// sharedServer is a NATS server for several processes: the embedded one of this process, over TCP.
+func sharedServer(t testing.TB) (b *broker.Broker, url string) {
+	t.Helper()
+	dir := t.TempDir()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	address, err := os.ReadFile(filepath.Join(dir, "address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, string(address)
+}
+
+// settled waits until nothing is left to be fetched, processed or delivered, and the count of events stands still.
+func settled(t testing.TB, b *broker.Broker, w *world) {
+	t.Helper()
+	still := 0
+	last := -1
+	for deadline := time.Now().Add(2 * time.Minute); still < 5; {
+		if time.Now().After(deadline) {
+			t.Fatal("not settled within two minutes")
+		}
+		<-time.After(500 * time.Millisecond)
+		left, err := b.Unprocessed(t.Context())
+		state, sinkErr := b.ConsumerState(t.Context(), broker.Events, "sink-files")
+		if err != nil || sinkErr != nil || left > 0 || !state.Done() {
+			still = 0
+			continue
+		}
+		if n := len(w.readFiles(t).events); n != last {
+			last, still = n, 0
+			continue
+		}
+		still++
+	}
+}
+
+func TestTwoProcessorsKilledAtRandomLoseNothingAndDoubleNothing(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 5, Days: 4, Chats: 400})
+	b, url := sharedServer(t)
+	w.set("PARLEY_NATS_URL", url)
+	started := func(args ...string) *parley {
+		p := command(t, w.environ, args...)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	poll, sink := started("poll"), started("sink")
+	processors := []*parley{started("process"), started("process")}
+	for i := range 12 {
+		<-time.After(time.Duration(150+(i*i*61)%900) * time.Millisecond)
+		victim := i % len(processors)
+		_ = processors[victim].Process.Kill()
+		_ = processors[victim].Wait()
+		if i%3 == 2 {
+			w.change(t, w.sims.Names()[i/3], 3)
+		}
+		processors[victim] = started("process")
+	}
+	settled(t, b, w)
+	for _, p := range append(processors, poll, sink) {
+		_ = p.Process.Signal(os.Interrupt)
+		if err := p.Wait(); err != nil {
+			t.Errorf("%s ended with %v:\n%s", p.Args[1], err, p.stderr)
+		}
+	}
+	w.wantAll(t, w.readFiles(t))
+}
+
+func TestABackfillOverrunsNeitherRawNorItsProcessors(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 6, Days: 4, Chats: 1500})
+	w.set("PARLEY_RAW_MAX_BYTES", "1MiB")
+	w.set("PARLEY_DATA_DIR", filepath.Join(w.dir, "limited"))
+	server, err := broker.Open(t.Context(), broker.Options{DataDir: filepath.Join(w.dir, "server"), RawMaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := server.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	address, err := os.ReadFile(filepath.Join(w.dir, "server", "address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.set("PARLEY_NATS_URL", string(address))
+	poll := command(t, w.environ, "poll")
+	if err := poll.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var state broker.StreamState
+	for deadline := time.Now().Add(8 * time.Second); time.Now().Before(deadline); <-time.After(200 * time.Millisecond) {
+		if state, err = server.StreamState(t.Context(), broker.Raw); err != nil {
+			t.Fatal(err)
+		}
+		if state.Bytes > 1<<20 {
+			t.Fatalf("RAW holds %d bytes of at most %d", state.Bytes, 1<<20)
+		}
+	}
+	if state.Bytes < 1<<20/2 {
+		t.Fatalf("RAW holds only %d bytes: the test shows nothing", state.Bytes)
+	}
+	if state.FirstSeq != 1 {
+		t.Errorf("RAW begins with %d: records were discarded before they were processed", state.FirstSeq)
+	}
+	_ = poll.Process.Kill()
+	_ = poll.Wait()
+}
+
+func TestSecretsShowNowhere(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 7, Days: 3, Chats: 20, Malformed: 1})
+	w.set("PARLEY_LOG_LEVEL", "debug")
+	var secrets []string
+	for _, e := range w.environ {
+		name, value, _ := strings.Cut(e, "=")
+		for _, word := range []string{"_PASSWORD", "_API_KEY", "_TOKEN"} {
+			if strings.HasSuffix(name, word) {
+				secrets = append(secrets, value)
+			}
+		}
+	}
+	if len(secrets) < 5 {
+		t.Fatalf("%d secrets in the environment; want one of each vendor", len(secrets))
+	}
+	good := command(t, w.environ, "run", "--once").once(t, exitFailed) // the malformed records
+	check := command(t, w.environ, "check", "--json").once(t, exitDone)
+	// Every vendor refuses now, and says what it was sent.
+	echo := echoServer(t)
+	bad := slices.Clone(w.environ)
+	for _, e := range w.environ {
+		if name, _, _ := strings.Cut(e, "="); strings.HasSuffix(name, "_URL") && strings.HasPrefix(name, "PARLEY_SOURCE_") {
+			bad = append(bad, name+"="+echo)
+		}
+	}
+	refused := command(t, bad, "run", "--once").once(t, exitFailed)
+	places := map[string][]byte{}
+	for name, p := range map[string]*parley{"good run": good, "check": check, "refused run": refused} {
+		places[name+"'s stdout"], places[name+"'s stderr"] = p.stdout.Bytes(), p.stderr.Bytes()
+	}
+	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			places[path], err = os.ReadFile(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place, content := range places {
+		for _, form := range pollers.NewRedactor(secrets).Forms() {
+			if bytes.Contains(content, []byte(form)) {
+				t.Errorf("%s holds a secret in the form %q", place, form)
+			}
+		}
+	}
+}
+
+// echoServer answers every request with 500 and all that it was sent.
+func echoServer(t testing.TB) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		http.Error(rw, fmt.Sprintf("you sent %s %s %v %s", r.URL.RawQuery, r.URL.Query().Encode(), r.Header, body), http.StatusInternalServerError)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestWrongCredentialsPauseTheSourceWithOneClearLine(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 8, Days: 3, Chats: 20})
+	w.set("PARLEY_SOURCE_LIVELEADER_PASSWORD", "not-the-password")
+	p := command(t, w.environ, "run", "--once").once(t, exitFailed)
+	said := 0
+	for line := range strings.Lines(p.stderr.String()) {
+		if strings.Contains(line, "refuses the credentials") {
+			said++
+			if !strings.Contains(line, "liveleader") || !strings.Contains(line, "PARLEY_SOURCE_LIVELEADER_PASSWORD") {
+				t.Errorf("the line does not name source and variable: %s", line)
+			}
+		}
+	}
+	if said != 1 {
+		t.Errorf("%d lines say that the credentials are refused; want one\n%s", said, p.stderr)
+	}
+	f := w.readFiles(t)
+	for id, e := range f.events {
+		if e.Vendor == "liveleader" {
+			t.Errorf("%s was read without credentials", id)
+		}
+	}
+	if len(f.events) == 0 {
+		t.Error("the other sources were not read")
+	}
+	// The password is right again: the windows were not burnt.
+	w.set("PARLEY_SOURCE_LIVELEADER_PASSWORD", value(w.sims.Environ(), "PARLEY_SOURCE_LIVELEADER_PASSWORD"))
+	command(t, w.environ, "run", "--once").once(t, exitDone)
+	w.wantAll(t, w.readFiles(t))
+}
+
+func value(environ []string, name string) string {
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func TestAWrongConfigurationIsRefusedWithAllItsFaults(t *testing.T) {
+	p := command(t, []string{
+		"PARLEY_SOURCES=a,b", "PARLEY_SOURCE_A_VENDOR=liveleader", "PARLEY_SOURCE_A_EMAIL=x@y.example", "PARLEY_SOURCE_A_INTERVAL=often",
+		"PARLEY_SOURCE_A_TIMEZONE=Mars/Olympus", "PARLEY_SOURCE_B_VENDOR=livchat", "PARLEY_SORUCES=typo", "PARLEY_PRIVACY=visitor.ip=drop",
+		"PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:out?format=docx",
+	}, "run").once(t, exitUsage)
+	for _, want := range []string{
+		"PARLEY_SOURCE_A_PASSWORD", "PARLEY_SOURCE_A_INTERVAL", `"often"`, "PARLEY_SOURCE_A_TIMEZONE", "PARLEY_SOURCE_B_VENDOR", `"livchat"`,
+		"PARLEY_SORUCES", "PARLEY_SINK_FILES_URL", "docx", "PARLEY_PRIVACY",
+	} {
+		if !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("the faults do not mention %s:\n%s", want, p.stderr)
+		}
+	}
+	for name, args := range map[string][]string{"an unknown command": {"fly"}, "an unknown flag": {"run", "--fast"}, "a bad fault": {"simulate", "--fault", "quake"}} {
+		t.Run(name, func(t *testing.T) { command(t, nil, args...).once(t, exitUsage) })
+	}
+	if said := command(t, nil, "poll").once(t, exitUsage).stderr.String(); !strings.Contains(said, "PARLEY_NATS_URL") {
+		t.Errorf("a role alone does not ask for a server: %s", said)
+	}
+}
+
+func TestASecondProcessOnTheSameDataDirectoryIsRefused(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 9, Days: 2, Chats: 10})
+	first := command(t, w.environ, "run")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(50 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(w.dir, "data", "address")); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal("the first process does not start")
+		}
+	}
+	said := command(t, w.environ, "run").once(t, exitFailed).stderr.String()
+	if !strings.Contains(said, "PARLEY_DATA_DIR") || !strings.Contains(said, fmt.Sprint(first.Process.Pid)) {
+		t.Errorf("the error names neither the directory's variable nor the process that holds it: %s", said)
+	}
+	_ = first.Process.Signal(os.Interrupt)
+	if err := first.Wait(); err != nil {
+		t.Errorf("Ctrl-C: %v\n%s", err, first.stderr)
+	}
+}
+
+func TestTheDemoEndsWithEverySeededChatInItsFiles(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	p := command(t, nil, "demo", "--once").once(t, exitDone)
+	for _, want := range []string{"seeded chats are in the files; 0 of", "The files are in", "liveagent", "dead letters"} {
+		if !strings.Contains(p.stdout.String(), want) {
+			t.Errorf("the demo does not say %q:\n%s", want, p.stdout)
+		}
+	}
+}
+
+func TestTailShowsEventsOfARunningParleyMasked(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 10, Days: 2, Chats: 10})
+	run := command(t, w.environ, "run")
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var tail *parley
+	// The tail shows what comes after it: keep changing until it has shown something.
+	for deadline := time.Now().Add(60 * time.Second); tail == nil || !strings.Contains(tail.stdout.String(), "conversation"); <-time.After(time.Second) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the tail shows nothing")
+		}
+		if tail == nil || tail.ProcessState != nil {
+			if _, err := os.Stat(filepath.Join(w.dir, "data", "address")); err != nil {
+				continue
+			}
+			tail = command(t, w.environ, "tail", "conversation.liveleader")
+			out, err := os.Create(filepath.Join(t.TempDir(), "tail"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tail.Stdout = out
+			if err := tail.Start(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		w.change(t, "liveleader", 1)
+		content, err := os.ReadFile(tail.Stdout.(*os.File).Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tail.stdout = bytes.NewBuffer(content)
+	}
+	if shown := tail.stdout.String(); strings.Contains(shown, "@") || strings.Contains(shown, "198.51.100.") {
+		t.Errorf("the tail shows personal data:\n%s", shown)
+	}
+	for _, p := range []*parley{tail, run} {
+		_ = p.Process.Signal(os.Interrupt)
+		if err := p.Wait(); err != nil {
+			t.Errorf("%s: Ctrl-C: %v\n%s", p.Args[1], err, p.stderr)
+		}
+	}
+}
