@@ -120,7 +120,7 @@ type Response struct {
 type StatusError struct {
 	Status int
 	Body   []byte // its first 4 KiB, redacted
-	URL    string // redacted
+	URL    string // without its query
 }
 
 func (e *StatusError) Error() string {
@@ -211,10 +211,10 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		cancel(nil)
-		return nil, c.secrets.Error(bare(err, c.safeURL(call)))
+		return nil, c.secrets.Error(bare(err, c.place(call)))
 	}
 	c.noteSkew(resp)
-	body := &boundedBody{body: resp.Body, cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.safeURL(call), secrets: c.secrets}
+	body := &boundedBody{body: resp.Body, cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.place(call), secrets: c.secrets}
 	body.start()
 	if resp.Header.Get("Content-Encoding") == "gzip" {
 		if err := body.unzip(); err != nil {
@@ -228,14 +228,14 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer body.Close()
-		return nil, c.statusError(resp, out)
+		return nil, c.statusError(resp, out, c.place(call))
 	}
 	return out, nil
 }
 
-func (c *Client) statusError(resp *http.Response, out *Response) error {
+func (c *Client) statusError(resp *http.Response, out *Response, place string) error {
 	snippet, _ := io.ReadAll(io.LimitReader(out.Body, 4<<10))
-	var err error = &StatusError{Status: resp.StatusCode, Body: []byte(c.secrets.Redact(string(snippet))), URL: out.URL}
+	var err error = &StatusError{Status: resp.StatusCode, Body: []byte(c.secrets.Redact(string(snippet))), URL: place}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		err = Unauthorized(err)
@@ -262,6 +262,12 @@ func retryAfter(value string, now time.Time) (time.Duration, bool) {
 		d = at.Sub(now)
 	}
 	return min(d, maxRetryAfter), d > 0
+}
+
+// place is the call's URL for an error: without the query, where vendors take credentials and people's addresses.
+func (c *Client) place(call Call) string {
+	call.Query = nil
+	return c.safeURL(call)
 }
 
 // safeURL is the call's URL without user info and with redacted values.

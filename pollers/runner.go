@@ -92,6 +92,13 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 	if err != nil {
 		return err
 	}
+	if r.once() && state.Paused != "" {
+		// Somebody may have mended the credentials since: a run that ends does not wait for the next probe.
+		state.Paused = ""
+		if _, err := saveState(ctx, r.sources, s.Settings.Name, state); err != nil && !errors.Is(err, broker.ErrConflict) {
+			return err
+		}
+	}
 	rate := s.Rate
 	if s.Settings.Rate.Requests > 0 {
 		rate = s.Settings.Rate
@@ -199,6 +206,12 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 		return 1, err
 	}
 	left = len(due) + len(queued) + waiting
+	if r.once() {
+		state, err := readState(ctx, r.sources, name)
+		if err != nil || state.Paused != "" {
+			return 0, err // its windows wait for a run with better credentials
+		}
+	}
 	room := 2*s.Settings.Concurrency - len(queued)
 	for _, task := range due {
 		if room <= 0 {
@@ -287,11 +300,18 @@ type Progress struct {
 	Done, Left int
 	// Failed are the windows whose last reading failed, with the error.
 	Failed []Entry
+	// Paused says why the vendor refuses the credentials; "": it does not.
+	Paused string
 }
 
 // Progress tells for a source how many of the windows that the ledger has or misses are read.
 func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
 	var p Progress
+	state, err := readState(ctx, r.sources, s.Settings.Name)
+	if err != nil {
+		return p, err
+	}
+	p.Paused = state.Paused
 	entries, err := r.ledger.All(ctx, s.Settings.Name)
 	if err != nil {
 		return p, err

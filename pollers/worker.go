@@ -190,9 +190,6 @@ func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry E
 	if IsUnauthorized(err) {
 		// The source is at fault, not the window: it is not burnt.
 		entry.State = before.State
-		if w.once() {
-			entry.Attempts, entry.FailedAt, entry.State, entry.Error = onceAttempts, now.UTC(), StateFailed, text
-		}
 		if first, pauseErr := pause(ctx, w.sources, name, text, now); pauseErr != nil {
 			return pauseErr
 		} else if first {

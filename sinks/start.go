@@ -20,6 +20,26 @@ type beginning struct {
 	First  time.Time `json:"first_started_at"`
 }
 
+// ErrBusy is in an Opener's error when another process writes to the destination at the moment.
+var ErrBusy = errors.New("another process writes to it")
+
+// Check opens the destination as Run does, and closes it again.
+func (r *Runner) Check(ctx context.Context) error {
+	b, _, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := r.broker.StreamState(ctx, broker.Events)
+	if err != nil {
+		return err
+	}
+	sink, err := r.open(ctx, Ownership{Sink: r.name, Origin: b.Origin, LastSequence: state.LastSeq})
+	if err != nil {
+		return err
+	}
+	return sink.Close()
+}
+
 // begin gives the sink's beginning; the first process to ask fixes it.
 func (r *Runner) begin(ctx context.Context) (b beginning, fresh bool, err error) {
 	bucket, err := r.broker.Bucket(ctx, broker.SinksBucket)

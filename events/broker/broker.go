@@ -107,7 +107,12 @@ func Attach(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, b.connect(ctx, url, b.connectOptions())
+	nc, err := nats.Connect(url, b.connectOptions()...)
+	if err != nil {
+		return nil, notRunning(o.DataDir) // the address is of one that was killed
+	}
+	b.nc = nc
+	return b, b.useJetStream()
 }
 
 func (b *Broker) connectOptions() []nats.Option {
@@ -158,6 +163,10 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 		case <-time.After(time.Second):
 		}
 	}
+	return b.useJetStream()
+}
+
+func (b *Broker) useJetStream() error {
 	js, err := jetstream.New(b.nc, jetstream.WithPublishAsyncMaxPending(maxInFlight), jetstream.WithPublishAsyncTimeout(20*time.Second))
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)

@@ -82,9 +82,13 @@ func (e *embedded) stop() {
 func readAddress(dataDir string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(dataDir, "address"))
 	if err != nil {
-		return "", fmt.Errorf("no parley is running with PARLEY_DATA_DIR %s; start `parley run` there, or set PARLEY_NATS_URL", dataDir)
+		return "", notRunning(dataDir)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+func notRunning(dataDir string) error {
+	return fmt.Errorf("no parley is running with PARLEY_DATA_DIR %s; start `parley run` there, or set PARLEY_NATS_URL", dataDir)
 }
 
 // lockFile takes an exclusive lock that the kernel frees when the process ends, however it ends.

@@ -116,7 +116,7 @@ func (d *directory) acquire() error {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder := make([]byte, 32)
 		n, _ := lock.ReadAt(holder, 0)
-		return fmt.Errorf("is still locked by the sink's last owner (process %s); waiting for it to end or to go on", strings.TrimSpace(string(holder[:n])))
+		return fmt.Errorf("is still locked by the sink's last owner (process %s); waiting for it to end or to go on: %w", strings.TrimSpace(string(holder[:n])), sinks.ErrBusy)
 	}
 	if err != nil {
 		return fmt.Errorf("lock: %w", err)

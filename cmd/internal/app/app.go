@@ -186,12 +186,14 @@ func (a *App) Process(ctx context.Context, b *broker.Broker, roles Roles, once t
 			if len(roles.Sinks) > 0 && !slices.Contains(roles.Sinks, s.settings.Name) {
 				continue
 			}
-			p.sinks[s.settings.Name] = sinks.NewRunner(s.settings.Name, b, s.open, sinks.Options{
-				Filter: s.settings.Filter, Start: s.settings.Start, Logger: a.Log,
-			})
+			p.sinks[s.settings.Name] = sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s))
 		}
 	}
 	return p, nil
+}
+
+func (a *App) sinkOptions(s sink) sinks.Options {
+	return sinks.Options{Filter: s.settings.Filter, Start: s.settings.Start, Logger: a.Log}
 }
 
 func (a *App) processorOptions() processors.Options {
@@ -388,6 +390,9 @@ func (p *Process) addSources(ctx context.Context, r *Report, tally func(string, 
 		progress, err := p.pollers.Progress(ctx, s)
 		if err != nil {
 			return err
+		}
+		if progress.Paused != "" {
+			r.Failed = append(r.Failed, fmt.Sprintf("%s: paused, the vendor refuses its credentials; look at %s: %s", s.Settings.Name, s.Credential, progress.Paused))
 		}
 		for _, e := range progress.Failed {
 			r.Failed = append(r.Failed, fmt.Sprintf("%s %s %s: %s", s.Settings.Name, e.Stream, pollers.WindowID(e.Window), e.Error))

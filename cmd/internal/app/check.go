@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,12 +24,16 @@ const checkLimit = 30 * time.Second
 
 // Check tries everything that the configuration names and tells whether all of it works.
 func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
-	findings := []Finding{a.checkNATS(ctx)}
+	b, finding := a.checkNATS(ctx)
+	findings := []Finding{finding}
 	for _, s := range a.sources {
 		findings = append(findings, a.checkSource(ctx, s))
 	}
-	for _, s := range a.sinks {
-		findings = append(findings, a.checkSink(ctx, s))
+	if b != nil {
+		defer b.Close()
+		for _, s := range a.sinks {
+			findings = append(findings, a.checkSink(ctx, b, s))
+		}
 	}
 	ok := true
 	for _, f := range findings {
@@ -55,28 +60,28 @@ func (a *App) finding(what string, err error, text string) Finding {
 	return Finding{What: what, OK: true, Text: text}
 }
 
-func (a *App) checkNATS(ctx context.Context) Finding {
+// checkNATS reaches the configured broker, which may be the embedded one of a Parley that is running; nil when it cannot be reached.
+func (a *App) checkNATS(ctx context.Context) (*broker.Broker, Finding) {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	if len(a.Config.NATS.URLs) == 0 {
+	embedded := len(a.Config.NATS.URLs) == 0
+	if embedded {
 		if b, err := broker.Attach(ctx, a.brokerOptions()); err == nil {
-			defer b.Close()
-			return a.finding("nats", nil, "embedded, running, in "+a.Config.DataDir)
+			return b, a.finding("nats", nil, "embedded, running, in "+a.Config.DataDir)
 		}
 	}
 	b, err := a.Broker(ctx)
-	if err != nil {
-		return a.finding("nats", err, "")
-	}
-	defer b.Close()
-	if len(a.Config.NATS.URLs) == 0 {
-		return a.finding("nats", nil, "embedded, in "+a.Config.DataDir+", every message on disk before it counts")
-	}
-	if a.Config.NATS.Replicas == 1 {
-		return Finding{What: "nats", Text: "one replica on an external server is safe only if it runs with sync_interval: always, " +
+	switch {
+	case err != nil:
+		return nil, a.finding("nats", err, "")
+	case embedded:
+		return b, a.finding("nats", nil, "embedded, in "+a.Config.DataDir+", every message on disk before it counts")
+	case a.Config.NATS.Replicas == 1:
+		return b, Finding{What: "nats", Text: "one replica on an external server is safe only if it runs with sync_interval: always, " +
 			"which a client cannot see: with the default a power cut loses up to two minutes of acknowledged messages; set PARLEY_NATS_REPLICAS=3 on a cluster"}
+	default:
+		return b, a.finding("nats", nil, fmt.Sprintf("external, %d replicas", a.Config.NATS.Replicas))
 	}
-	return a.finding("nats", nil, fmt.Sprintf("external, %d replicas", a.Config.NATS.Replicas))
 }
 
 // skewLimit is how far a vendor's clock may be off before a check calls it a fault: windows end at our now.
@@ -102,13 +107,13 @@ func (a *App) checkSource(ctx context.Context, s *pollers.Source) Finding {
 	return Finding{What: what, OK: true, Text: text}
 }
 
-func (a *App) checkSink(ctx context.Context, s sink) Finding {
+func (a *App) checkSink(ctx context.Context, b *broker.Broker, s sink) Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	what := "sink " + s.settings.Name
-	opened, err := s.open(ctx, sinks.Ownership{Sink: s.settings.Name, Origin: "check"})
-	if err != nil {
-		return a.finding(what, err, "")
+	err := sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s)).Check(ctx)
+	if errors.Is(err, sinks.ErrBusy) {
+		return a.finding(what, nil, "is being written by a parley that is running")
 	}
-	return a.finding(what, opened.Close(), "can be written")
+	return a.finding(what, err, "can be written")
 }
