@@ -538,13 +538,7 @@ func TestASecondProcessOnTheSameDataDirectoryIsRefused(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(50 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(w.dir, "data", "address")); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal("the first process does not start")
-		}
-	}
+	w.waitForServer(t)
 	said := command(t, w.environ, "run").once(t, exitFailed).stderr.String()
 	if !strings.Contains(said, "PARLEY_DATA_DIR") || !strings.Contains(said, fmt.Sprint(first.Process.Pid)) {
 		t.Errorf("the error names neither the directory's variable nor the process that holds it: %s", said)
@@ -566,46 +560,51 @@ func TestTheDemoEndsWithEverySeededChatInItsFiles(t *testing.T) {
 }
 
 func TestTailShowsEventsOfARunningParleyMasked(t *testing.T) {
-	w := newWorld(t, app.Simulation{Seed: 10, Days: 2, Chats: 10})
+	w := newWorld(t, app.Simulation{Seed: 10, Days: 2, Chats: 10, LivePerHour: 7200})
 	run := command(t, w.environ, "run")
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var tail *parley
-	// The tail shows what comes after it: keep changing until it has shown something.
-	for deadline := time.Now().Add(60 * time.Second); tail == nil || !strings.Contains(tail.stdout.String(), "conversation"); <-time.After(time.Second) {
+	w.waitForServer(t)
+	tail := command(t, w.environ, "tail", "conversation.liveleader")
+	shown, err := os.Create(filepath.Join(w.dir, "shown"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail.Stdout = shown
+	if err := tail.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var content []byte
+	for deadline := time.Now().Add(60 * time.Second); bytes.Count(content, []byte("\n")) < 5; <-time.After(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the tail shows nothing")
+			t.Fatalf("the tail shows only:\n%s", content)
 		}
-		if tail == nil || tail.ProcessState != nil {
-			if _, err := os.Stat(filepath.Join(w.dir, "data", "address")); err != nil {
-				continue
-			}
-			tail = command(t, w.environ, "tail", "conversation.liveleader")
-			out, err := os.Create(filepath.Join(t.TempDir(), "tail"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			tail.Stdout = out
-			if err := tail.Start(); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		w.change(t, "liveleader", 1)
-		content, err := os.ReadFile(tail.Stdout.(*os.File).Name())
-		if err != nil {
+		if content, err = os.ReadFile(shown.Name()); err != nil {
 			t.Fatal(err)
 		}
-		tail.stdout = bytes.NewBuffer(content)
 	}
-	if shown := tail.stdout.String(); strings.Contains(shown, "@") || strings.Contains(shown, "198.51.100.") {
-		t.Errorf("the tail shows personal data:\n%s", shown)
+	for line := range bytes.Lines(content) {
+		if bytes.Contains(line, []byte("@")) || bytes.Contains(line, []byte("198.51.100.")) || !bytes.Contains(line, []byte("conversation created liveleader/")) {
+			t.Errorf("want the source's conversations without personal data, got %s", line)
+		}
 	}
 	for _, p := range []*parley{tail, run} {
 		_ = p.Process.Signal(os.Interrupt)
 		if err := p.Wait(); err != nil {
 			t.Errorf("%s: Ctrl-C: %v\n%s", p.Args[1], err, p.stderr)
+		}
+	}
+}
+
+// waitForServer waits until the parley that was started says where its embedded server is.
+func (w *world) waitForServer(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(w.dir, "data", "address")); err == nil {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatal("the process does not start its server")
 		}
 	}
 }
