@@ -310,6 +310,12 @@ func (p *publication) bury(r *events.Record, event events.Event, reason string) 
 	event.SetHeaders(header)
 	dead.SetHeaders(header)
 	header[broker.HeaderMsgID] = []string{events.StagePoll + ":" + r.Source + ":" + r.Fingerprint()}
-	p.worker.bury(p.worker.source)
-	return p.pipeline.Send(broker.Message{Subject: dead.DeadSubject(), Header: header, Data: event.Data})
+	result := p.worker.broker.Publish(p.ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: event.Data}})[0]
+	if result.Err != nil {
+		return fmt.Errorf("dead-letter a record of %s: %w", r.Source, result.Err)
+	}
+	if !result.Duplicate {
+		p.worker.bury(p.worker.source)
+	}
+	return nil
 }

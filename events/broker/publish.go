@@ -20,8 +20,7 @@ const (
 )
 
 const (
-	maxInFlight      = 1024
-	maxInFlightBytes = 16 << 20
+	maxInFlight = 1024
 	// MaxBatch is the most messages that one atomic batch may hold.
 	MaxBatch = 1000
 )
@@ -130,76 +129,97 @@ func (b *Broker) commit(ctx context.Context, m *nats.Msg) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// Pipeline publishes a stream of messages with many in flight, and keeps at it: a message that met a lost
-// server or a full stream is sent again until the context ends. One goroutine uses it.
+// Pipeline publishes a stream of messages of one stream in batches, one of them on its way while the next is filled, and keeps at it: what
+// met a lost server or a full stream is sent again until the context ends. A message that was sent again can be stored twice, and
+// behind others that were sent after it. One goroutine uses it.
 type Pipeline struct {
-	ctx     context.Context
-	broker  *Broker
-	flying  []flight
-	bytes   int
-	backoff func(attempt int) time.Duration
+	ctx    context.Context
+	broker *Broker
+	batch  []Message
+	bytes  int
+	flying chan error // the batch on its way; nil: none
 }
 
-type flight struct {
-	message Message
-	future  jetstream.PubAckFuture
-}
+const (
+	pipelineBatch = 256
+	pipelineBytes = 4 << 20
+	// atomicFrom is the number of messages from which one sync to disk for all is worth an atomic batch.
+	atomicFrom = 32
+)
 
 // Pipeline starts one.
-func (b *Broker) Pipeline(ctx context.Context) *Pipeline {
-	return &Pipeline{ctx: ctx, broker: b, backoff: func(attempt int) time.Duration {
-		return min(50*time.Millisecond<<min(attempt, 7), 5*time.Second)
-	}}
-}
+func (b *Broker) Pipeline(ctx context.Context) *Pipeline { return &Pipeline{ctx: ctx, broker: b} }
 
-// Send takes a message; its header and data must not change until Flush. It blocks while too much is in flight.
+// Send takes a message; its header and data must not change until Flush. It blocks while two batches are unfinished.
 func (p *Pipeline) Send(m Message) error {
-	for len(p.flying) >= maxInFlight/2 || (p.bytes > 0 && p.bytes+len(m.Data) > maxInFlightBytes) {
-		if err := p.land(); err != nil {
-			return err
-		}
-	}
-	future, err := p.broker.js.PublishMsgAsync(toNats(&m), jetstream.WithStallWait(30*time.Second))
-	if err != nil {
-		future = nil // land sends it again
-	}
-	p.flying = append(p.flying, flight{message: m, future: future})
+	p.batch = append(p.batch, m)
 	p.bytes += len(m.Data)
-	return nil
+	if len(p.batch) < pipelineBatch && p.bytes < pipelineBytes {
+		return nil
+	}
+	return p.dispatch()
 }
 
 // Flush waits until every message is acknowledged.
 func (p *Pipeline) Flush() error {
-	for len(p.flying) > 0 {
-		if err := p.land(); err != nil {
-			return err
-		}
+	err := p.dispatch()
+	if landed := p.land(); err == nil {
+		err = landed
 	}
+	return err
+}
+
+// dispatch sends the batch on its way when the one before has landed.
+func (p *Pipeline) dispatch() error {
+	if err := p.land(); err != nil || len(p.batch) == 0 {
+		return err
+	}
+	batch, flying := p.batch, make(chan error, 1)
+	p.batch, p.bytes, p.flying = nil, 0, flying
+	go func() { flying <- p.publish(batch) }()
 	return nil
 }
 
-// land waits for the oldest message in flight.
+// land waits for the batch on its way.
 func (p *Pipeline) land() error {
-	f := p.flying[0]
-	result := await(p.ctx, f.future)
-	for attempt := 0; result.Err != nil; attempt++ {
-		if err := p.ctx.Err(); err != nil {
-			return fmt.Errorf("publish: %w", result.Err)
+	if p.flying == nil {
+		return nil
+	}
+	err := <-p.flying
+	p.flying = nil
+	return err
+}
+
+// publish stores a batch: as one if it can be, else each message for itself.
+func (p *Pipeline) publish(batch []Message) error {
+	if len(batch) >= atomicFrom {
+		if _, err := p.broker.PublishAtomic(p.ctx, batch); err == nil {
+			return nil
 		}
-		if refused(result.Err) {
-			return fmt.Errorf("publish to %s: %w", f.message.Subject, result.Err)
+		// Nothing is known of a batch whose answer was lost; what it stored is stored twice.
+	}
+	for attempt := 0; ; attempt++ {
+		var left []Message
+		var last error
+		for i, result := range p.broker.Publish(p.ctx, batch) {
+			if result.Err == nil {
+				continue
+			}
+			if refused(result.Err) {
+				return fmt.Errorf("publish to %s: %w", batch[i].Subject, result.Err)
+			}
+			left, last = append(left, batch[i]), result.Err
 		}
+		if len(left) == 0 {
+			return nil
+		}
+		batch = left
 		select {
 		case <-p.ctx.Done():
-			return fmt.Errorf("publish: %w", result.Err)
-		case <-time.After(p.backoff(attempt)):
+			return fmt.Errorf("publish: %w", last)
+		case <-time.After(min(50*time.Millisecond<<min(attempt, 7), 5*time.Second)):
 		}
-		result = p.broker.Publish(p.ctx, []Message{f.message})[0]
 	}
-	p.bytes -= len(f.message.Data)
-	p.flying[0] = flight{}
-	p.flying = p.flying[1:]
-	return nil
 }
 
 // refused tells answers that no waiting changes.

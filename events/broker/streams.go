@@ -108,7 +108,7 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 				Destination: fmt.Sprintf("%s.{{partition(%d,1,2,3,4)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}",
 					events.RawSubjects, o.Partitions),
 			},
-			MaxAge: o.RawRetention, MaxBytes: o.RawMaxBytes, Discard: jetstream.DiscardNew,
+			MaxAge: o.RawRetention, MaxBytes: o.RawMaxBytes, Discard: jetstream.DiscardNew, AllowAtomicPublish: true,
 		},
 		{
 			Name: Events, Description: "canonical events: the truth of what was emitted", Subjects: []string{events.EventSubjects + ".>"},
