@@ -38,24 +38,44 @@ func NewBudget(store Store, account string, rate Rate, now func() time.Time) *Bu
 // Take waits until a request may be sent.
 func (b *Budget) Take(ctx context.Context) error {
 	for {
-		state, revision, err := b.read(ctx)
+		at, err := b.reserve(ctx)
 		if err != nil {
 			return err
 		}
+		if at <= b.now().UnixNano() {
+			return ctx.Err()
+		}
+		if err := b.sleep(ctx, at); err != nil {
+			return err
+		}
+		// Meanwhile the vendor may have asked to be left alone: then this turn is forfeit.
+		state, _, err := b.read(ctx)
+		if err != nil {
+			return err
+		}
+		if state.Held <= b.now().UnixNano() {
+			return nil
+		}
+	}
+}
+
+// reserve takes the next turn and tells when it comes.
+func (b *Budget) reserve(ctx context.Context) (at int64, err error) {
+	for {
+		state, revision, err := b.read(ctx)
+		if err != nil {
+			return 0, err
+		}
 		at := max(state.Next, state.Held, b.now().UnixNano())
 		if b.gap == 0 {
-			return b.sleep(ctx, at)
+			return at, nil
 		}
 		state.Next = at + int64(b.gap)
-		switch err := b.write(ctx, state, revision); {
-		case err == nil:
-			return b.sleep(ctx, at)
-		case errors.Is(err, broker.ErrConflict):
-			if err := wait(ctx, rand.N(2*time.Millisecond)); err != nil {
-				return err
-			}
-		default:
-			return err
+		if err := b.write(ctx, state, revision); !errors.Is(err, broker.ErrConflict) {
+			return at, err
+		}
+		if err := wait(ctx, rand.N(2*time.Millisecond)); err != nil {
+			return 0, err
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 type Client struct {
 	http     *http.Client
 	permit   func(ctx context.Context) error
+	hold     func(ctx context.Context, d time.Duration) error // tells the budget of a Retry-After; nil: nobody
 	secrets  Redactor
 	maxBytes int64
 	stall    time.Duration
@@ -145,6 +146,9 @@ func (c *Client) Do(ctx context.Context, call Call) (*Response, error) {
 		}
 		delay := backoff(attempt + 1)
 		if asked, ok := events.RetryDelay(err); ok {
+			if c.hold != nil {
+				_ = c.hold(ctx, asked) // without the budget, this request alone waits
+			}
 			if asked > longestPatience {
 				return nil, err // the whole account waits, not this request
 			}
@@ -200,7 +204,7 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(call.Body))
 	if err != nil {
 		cancel(nil)
-		return nil, events.Permanent(c.secrets.Error(err))
+		return nil, events.Permanent(c.secrets.Error(bare(err, c.place(call))))
 	}
 	for name, values := range call.Header {
 		req.Header[name] = values
@@ -214,17 +218,14 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 		return nil, c.secrets.Error(bare(err, c.place(call)))
 	}
 	c.noteSkew(resp)
-	body := &boundedBody{body: resp.Body, cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.place(call), secrets: c.secrets}
-	body.start()
-	if resp.Header.Get("Content-Encoding") == "gzip" {
-		if err := body.unzip(); err != nil {
-			_ = body.Close()
-			return nil, err
-		}
+	body := &boundedBody{
+		body: resp.Body, zipped: strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip"),
+		cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.place(call), secrets: c.secrets,
 	}
+	body.start()
 	out := &Response{
 		Header: resp.Header, Body: body, RequestedAt: sent.UTC(), URL: c.safeURL(call),
-		Framed: resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2 || body.zipped != nil,
+		Framed: resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2 || body.zipped,
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer body.Close()
@@ -233,9 +234,12 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	return out, nil
 }
 
+// statusBytes is how much of the body of another status than 200 is kept.
+const statusBytes = 4 << 10
+
 func (c *Client) statusError(resp *http.Response, out *Response, place string) error {
-	snippet, _ := io.ReadAll(io.LimitReader(out.Body, 4<<10))
-	var err error = &StatusError{Status: resp.StatusCode, Body: []byte(c.secrets.Redact(string(snippet))), URL: place}
+	snippet, _ := io.ReadAll(io.LimitReader(out.Body, statusBytes))
+	var err error = &StatusError{Status: resp.StatusCode, Body: c.secrets.redactStart(snippet, len(snippet) == statusBytes), URL: place}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		err = Unauthorized(err)
@@ -299,7 +303,8 @@ func bare(err error, safe string) error {
 // boundedBody is a response's body: bounded in decoded bytes, and cancelled when it stalls.
 type boundedBody struct {
 	body    io.ReadCloser
-	zipped  *gzip.Reader
+	zipped  bool
+	unzip   *gzip.Reader // nil until the first Read: its header may stall as well
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer
 	stall   time.Duration
@@ -315,11 +320,18 @@ func (b *boundedBody) start() {
 	b.timer.Stop()
 }
 
-func (b *boundedBody) unzip() (err error) {
-	if b.zipped, err = gzip.NewReader(b.body); err != nil {
-		return fmt.Errorf("%s: gzip: %w: %w", b.url, ErrIncomplete, noEOF(err))
+// read reads decoded bytes.
+func (b *boundedBody) read(p []byte) (n int, err error) {
+	if !b.zipped {
+		return b.body.Read(p)
 	}
-	return nil
+	if b.unzip == nil {
+		if b.unzip, err = gzip.NewReader(b.body); err != nil {
+			b.unzip = nil
+			return 0, fmt.Errorf("gzip: %w: %w", ErrIncomplete, noEOF(err))
+		}
+	}
+	return b.unzip.Read(p)
 }
 
 func noEOF(err error) error {
@@ -332,11 +344,7 @@ func noEOF(err error) error {
 func (b *boundedBody) Read(p []byte) (n int, err error) {
 	b.timer.Reset(b.stall) // runs only while we wait: a slow consumer of ours is no stall of the vendor's
 	defer b.timer.Stop()
-	if b.zipped != nil {
-		n, err = b.zipped.Read(p)
-	} else {
-		n, err = b.body.Read(p)
-	}
+	n, err = b.read(p)
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("%s: body exceeds the limit of decoded bytes: %w", b.url, ErrIncomplete)
 	}

@@ -32,7 +32,7 @@ func NewPlan(s Settings, d Description, stream Stream, start time.Time) Plan {
 		Stream: stream, Location: d.Location, Start: Floor(start, stream.Grain, d.Location),
 		Interval: s.Interval, SnapshotInterval: s.SnapshotInterval, Window: span(s.Window, stream), Settle: s.Settle,
 	}
-	if until := s.Until.In(d.Location); !until.IsZero() {
+	if until := s.Until.In(d.Location).UTC(); !until.IsZero() {
 		p.Until = until
 		if floor := Floor(until, stream.Grain, d.Location); floor.Before(until) {
 			p.Until = Ceil(until, stream.Grain, d.Location)

@@ -38,6 +38,7 @@ type Runner struct {
 	budgets map[string]*Budget
 	plans   map[string]map[string]Plan // by source and stream
 	gate    gate
+	lease   time.Duration
 
 	mu     sync.Mutex
 	counts map[string]Counts
@@ -62,7 +63,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, sources []*Source, o Optio
 	}
 	r := &Runner{
 		broker: b, options: o, log: o.Logger, now: o.Now, list: sources, budgets: make(map[string]*Budget),
-		plans: make(map[string]map[string]Plan), counts: make(map[string]Counts),
+		plans: make(map[string]map[string]Plan), counts: make(map[string]Counts), lease: lease,
 	}
 	ledger, err := b.Bucket(ctx, broker.LedgerBucket)
 	if err != nil {
@@ -106,6 +107,7 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 	budget := NewBudget(budgets, s.Account, rate, r.now)
 	r.budgets[s.Settings.Name] = budget
 	s.client.Bind(budget.Take)
+	s.client.hold = budget.Hold
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := NewPlan(s.Settings, s.Poller.Describe(), stream, state.Start)
@@ -125,13 +127,14 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	r.gate.look(ctx, r.broker, r.now()) // before the first window is taken
 	wg.Go(func() { r.gate.watch(ctx, r.broker, r.now) })
 	wg.Go(func() { r.follow(ctx) })
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
 			consumer, err := r.broker.Consumer(ctx, broker.ConsumerConfig{
 				Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
-				MaxAckPending: s.Settings.Concurrency, AckWait: lease,
+				MaxAckPending: s.Settings.Concurrency, AckWait: r.lease,
 			})
 			if err != nil {
 				cancel()
@@ -343,14 +346,15 @@ const (
 )
 
 func (g *gate) watch(ctx context.Context, b *broker.Broker, now func() time.Time) {
-	for {
-		closed, err := behind(ctx, b, now())
-		if err == nil {
-			g.closed.Store(closed)
-		}
-		if wait(ctx, gateLook) != nil {
-			return
-		}
+	for wait(ctx, gateLook) == nil {
+		g.look(ctx, b, now())
+	}
+}
+
+// look leaves the gate as it is when the broker cannot be asked.
+func (g *gate) look(ctx context.Context, b *broker.Broker, now time.Time) {
+	if closed, err := behind(ctx, b, now); err == nil {
+		g.closed.Store(closed)
 	}
 }
 

@@ -59,7 +59,7 @@ func (m Moment) In(loc *time.Location) time.Time {
 	if !m.date || m.at.IsZero() {
 		return m.at
 	}
-	return time.Date(m.at.Year(), m.at.Month(), m.at.Day(), 0, 0, 0, 0, loc)
+	return midnight(dayNumber(m.at, time.UTC), loc)
 }
 
 // DecodeSettings reads the common variables; faults stay in vars.
@@ -98,29 +98,40 @@ func DecodeSettings(name string, vars *settings.Vars) Settings {
 }
 
 func (s Settings) check(vars *settings.Vars) {
+	fault := func(name, want string) {
+		// What could not be decoded is zero, which is no second fault.
+		for _, f := range vars.Faults() {
+			if f.Variable == vars.Name(name) {
+				return
+			}
+		}
+		vars.Fault(name, want)
+	}
 	for _, pattern := range s.Streams {
 		if _, err := path.Match(pattern, ""); err != nil {
-			vars.Fault("STREAMS", "want names or globs such as chats,reports/*")
+			fault("STREAMS", "want names or globs such as chats,reports/*")
 		}
 	}
-	for name, d := range map[string]time.Duration{"INTERVAL": s.Interval, "SNAPSHOT_INTERVAL": s.SnapshotInterval} {
-		if d < time.Second {
-			vars.Fault(name, "want at least 1s")
-		}
+	if s.Interval < time.Second {
+		fault("INTERVAL", "want at least 1s")
+	}
+	if s.SnapshotInterval < time.Second {
+		fault("SNAPSHOT_INTERVAL", "want at least 1s")
 	}
 	if s.Window < 0 {
-		vars.Fault("WINDOW", "want a positive duration such as 24h")
+		fault("WINDOW", "want a positive duration such as 24h")
 	}
 	for _, d := range s.Settle {
 		if d <= 0 {
-			vars.Fault("SETTLE", "want positive durations such as 1h,24h,72h")
+			fault("SETTLE", "want positive durations such as 1h,24h,72h")
 		}
 	}
 	if s.Concurrency < 1 || s.Concurrency > 64 {
-		vars.Fault("CONCURRENCY", "want 1 to 64")
+		fault("CONCURRENCY", "want 1 to 64")
 	}
-	if since, until := s.Since.In(time.UTC), s.Until.In(time.UTC); !until.IsZero() && !since.Before(until) {
-		vars.Fault("UNTIL", "want a moment after SINCE, and SINCE set")
+	zone := s.Location(time.UTC) // a date's midnight is the vendor's zone's, which is not known here
+	if since, until := s.Since.In(zone), s.Until.In(zone); !until.IsZero() && !since.Before(until) {
+		fault("UNTIL", "want a moment after SINCE")
 	}
 }
 
@@ -130,12 +141,12 @@ func decodeURL(vars *settings.Vars, raw string, insecure bool) *url.URL {
 	}
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		vars.Fault("URL", "want https://host[/path]")
-	case u.User != nil || u.RawQuery != "":
+	case strings.ContainsAny(raw, "@?#"):
 		// Credentials have variables of their own, which are redacted.
 		vars.Redact("URL")
-		vars.Fault("URL", "want a URL without user, password and query; credentials have variables of their own")
+		vars.Fault("URL", "want a URL without user, password, query and fragment; credentials have variables of their own")
+	case err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http"):
+		vars.Fault("URL", "want https://host[/path]")
 	case u.Scheme == "http" && !insecure && !loopback(u.Hostname()):
 		vars.Fault("URL", "want https://: http:// would send the credentials in clear; "+vars.Name("INSECURE")+"=true allows it")
 	default:
@@ -157,8 +168,9 @@ func (s Settings) Endpoint(documented, accessPath string) string {
 		base = s.URL.String()
 	}
 	base = strings.TrimRight(base, "/")
-	if strings.HasSuffix(base, accessPath) {
-		return base
+	_, authority, _ := strings.Cut(base, "://")
+	if _, path, _ := strings.Cut(authority, "/"); strings.HasSuffix("/"+path, accessPath) {
+		return base // and not where the host is named like the path
 	}
 	return base + accessPath
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,10 +47,21 @@ func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *S
 	for _, secret := range vars.SecretNames() {
 		s.Credential = strings.TrimPrefix(s.Credential+", "+vars.Name(secret), ", ")
 	}
-	if vars.Faults() == nil && len(s.Streams()) == 0 {
-		vars.Fault("STREAMS", "matches no stream; there are "+streamNames(s.Poller.Describe().Streams))
+	if vars.Faults() == nil {
+		s.checkStreams(vars)
 	}
 	return s
+}
+
+// checkStreams wants every name or glob to select something: a misspelt one would be missed only by its data.
+func (s *Source) checkStreams(vars *settings.Vars) {
+	streams := s.Poller.Describe().Streams
+	for _, pattern := range s.Settings.Streams {
+		only := Settings{Streams: []string{pattern}}
+		if !slices.ContainsFunc(streams, func(stream Stream) bool { return only.Selects(stream.Name) }) {
+			vars.Fault("STREAMS", fmt.Sprintf("%q matches no stream; there are %s", pattern, streamNames(streams)))
+		}
+	}
 }
 
 // requestRetries is how often one request is tried again before its window fails: a window of many requests would

@@ -2,8 +2,9 @@ package pollers
 
 import "time"
 
-// Floor gives the start of the aligned span that holds t. Spans of whole days start at midnight in loc, counted
-// from 1970-01-01, so that they are the same for everyone; shorter ones are counted from the Unix epoch.
+// Floor gives the start of the aligned span that holds t. Spans of a day and more count whole days and start at midnight
+// in loc, counted from 1970-01-01, so that they are the same for everyone; shorter ones are counted in UTC as
+// time.Truncate does.
 func Floor(t time.Time, span time.Duration, loc *time.Location) time.Time {
 	if span < Day {
 		return t.Truncate(span).UTC()
@@ -28,12 +29,18 @@ func dayNumber(t time.Time, loc *time.Location) int {
 	return int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
-// midnight is the first instant of a day in loc, also where midnight itself is skipped by a change of clocks.
+// quarter divides every offset and every change of clocks since 1972.
+const quarter = 15 * time.Minute
+
+// midnight is the first instant of a day in loc, also where a change of clocks skips midnight or gives it twice.
 func midnight(day int, loc *time.Location) time.Time {
 	y, m, d := time.Unix(int64(day)*86400, 0).UTC().Date()
 	t := time.Date(y, m, d, 0, 0, 0, 0, loc)
 	for dayNumber(t, loc) < day {
-		t = t.Add(15 * time.Minute)
+		t = t.Add(quarter)
+	}
+	for dayNumber(t.Add(-quarter), loc) >= day {
+		t = t.Add(-quarter)
 	}
 	return t.UTC()
 }

@@ -31,6 +31,8 @@ type worker struct {
 
 // run takes windows until the context ends.
 func (w *worker) run(ctx context.Context) {
+	// What the server would still send here goes to another worker instead of waiting for its lease.
+	defer w.consumer.Close()
 	failures := 0
 	for ctx.Err() == nil {
 		if !w.mayTake(ctx) {
@@ -51,7 +53,7 @@ func (w *worker) run(ctx context.Context) {
 		if failures++; failures == 1 {
 			w.log.Warn("a worker cannot go on; it tries again", "source", w.source.Settings.Name, "error", err.Error())
 		}
-		_ = wait(ctx, min(idle<<min(failures, 5), lease))
+		_ = wait(ctx, min(idle<<min(failures, 5), w.lease))
 	}
 }
 
@@ -115,7 +117,7 @@ func (w *worker) keep(ctx context.Context, d *broker.Delivery) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for wait(ctx, lease/3) == nil {
+		for wait(ctx, w.lease/3) == nil {
 			_ = d.InProgress()
 		}
 	}()
@@ -165,17 +167,26 @@ func (w *worker) split(ctx context.Context, plan Plan, entry Entry) (Entry, erro
 }
 
 func (w *worker) completed(ctx context.Context, d *broker.Delivery, plan Plan, entry Entry) error {
-	if _, err := w.ledger.Set(ctx, w.source.Settings.Name, entry); err != nil {
-		if errors.Is(err, broker.ErrConflict) {
-			return nil // the lease was lost: the other worker's word counts
+	return w.conclude(ctx, entry, func() error {
+		if entry.State == StatePartial {
+			w.log.Warn("a window is partial: the vendor's cap was reached at its finest grain",
+				"source", w.source.Settings.Name, "stream", entry.Stream, "from", entry.From, "to", entry.To, "grain", plan.Stream.Grain.String())
 		}
+		return d.AckWait(ctx)
+	})
+}
+
+// conclude writes what became of the window, and only then answers for the delivery. Who lost the lease does
+// neither: the window is another worker's, whose word counts.
+func (w *worker) conclude(ctx context.Context, entry Entry, answer func() error) error {
+	_, err := w.ledger.Set(ctx, w.source.Settings.Name, entry)
+	if errors.Is(err, broker.ErrConflict) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	if entry.State == StatePartial {
-		w.log.Warn("a window is partial: the vendor's cap was reached at its finest grain",
-			"source", w.source.Settings.Name, "stream", entry.Stream, "from", entry.From, "to", entry.To, "grain", plan.Stream.Grain.String())
-	}
-	return d.AckWait(ctx)
+	return answer()
 }
 
 // failed says in the ledger why a window was not read and when it is tried again. The task is
@@ -199,10 +210,7 @@ func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry E
 	} else {
 		entry = w.blame(ctx, entry, err, text, now)
 	}
-	if _, err := w.ledger.Set(ctx, name, entry); err != nil && !errors.Is(err, broker.ErrConflict) {
-		return err
-	}
-	return d.AckWait(ctx)
+	return w.conclude(ctx, entry, func() error { return d.AckWait(ctx) })
 }
 
 // blame counts a failure of the window and sets when it is tried again.
@@ -236,10 +244,7 @@ func (w *worker) giveBack(ctx context.Context, d *broker.Delivery, before, entry
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	entry.State = before.State
-	if _, err := w.ledger.Set(ctx, w.source.Settings.Name, entry); err != nil && !errors.Is(err, broker.ErrConflict) {
-		return err
-	}
-	return d.Return(0)
+	return w.conclude(ctx, entry, func() error { return d.Return(0) })
 }
 
 // backoff grows from half a second to ten minutes, with full jitter above a floor.
