@@ -201,7 +201,7 @@ func exitCode(err error) int {
 	case err == nil, errors.Is(err, context.Canceled):
 		return exitDone
 	case errors.As(err, &faults):
-		fmt.Fprintf(os.Stderr, "parley: the configuration has %d faults:\n%v\n", len(faults), faults)
+		fmt.Fprintf(os.Stderr, "parley: the configuration is not right:\n%v\n", faults)
 		return exitUsage
 	case errors.As(err, &wrong), errors.Is(err, app.ErrUsage):
 		fmt.Fprintln(os.Stderr, "parley:", err)
