@@ -84,7 +84,7 @@ func liveLeaderID(b []byte) string {
 	if i < 0 {
 		return ""
 	}
-	if b = b[:i]; bytes.IndexAny(b, "<&") < 0 && utf8.Valid(b) {
+	if b = b[:i]; !bytes.ContainsAny(b, "<&") && utf8.Valid(b) {
 		return string(bytes.TrimSpace(b))
 	}
 	return liveLeaderText(bytes.ToValidUTF8(b, []byte("\uFFFD")))

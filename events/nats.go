@@ -262,7 +262,7 @@ func unquote(s string) string {
 		return s
 	}
 	inner := s[1 : len(s)-1]
-	if strings.IndexAny(inner, `"\`) < 0 {
+	if !strings.ContainsAny(inner, `"\`) {
 		return inner
 	}
 	var b strings.Builder

@@ -43,7 +43,7 @@ func RetryAfter(d time.Duration, err error) error {
 // RetryDelay gives what RetryAfter said, if any error in the chain said it: the outermost, and
 // of joined errors the longest, so that nobody is asked before its time.
 func RetryDelay(err error) (time.Duration, bool) {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // walks the chain itself: errors.As would stop at the first of joined errors
 	case *retryAfterError:
 		return e.after, true
 	case interface{ Unwrap() error }:

@@ -81,7 +81,8 @@ func (o *ownership) deliver(ctx context.Context, items []Item) {
 			o.lighten(items)
 			return
 		}
-		if o.lost(err); o.sink == nil {
+		o.reopenIfLost(err)
+		if o.sink == nil {
 			return
 		}
 	}

@@ -76,7 +76,8 @@ func (o *ownership) flush(ctx context.Context) error {
 		}
 	}
 	o.ack(durable)
-	if err = o.lost(err); err != nil || last == nil {
+	o.reopenIfLost(err)
+	if err != nil || last == nil {
 		return err
 	}
 	// The server takes acknowledgements in their order: its word for one that is sent again, last, is its word for all.

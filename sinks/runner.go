@@ -318,7 +318,8 @@ func (o *ownership) pass(ctx context.Context) error {
 		durable, err = o.sink.Deliver(ctx, Batch{AckFloor: o.floor})
 	}
 	o.ack(durable)
-	return o.lost(err)
+	o.reopenIfLost(err)
+	return err
 }
 
 func (o *ownership) refreshFloor(ctx context.Context) error {
@@ -330,13 +331,12 @@ func (o *ownership) refreshFloor(ctx context.Context) error {
 	return nil
 }
 
-// lost begins the ownership anew where a sink lost what it took.
-func (o *ownership) lost(err error) error {
+// reopenIfLost begins the ownership anew where a sink lost what it took.
+func (o *ownership) reopenIfLost(err error) {
 	if errors.Is(err, ErrReopen) {
 		o.disown()
 		o.wanted = true
 	}
-	return err
 }
 
 func (o *ownership) ack(durable []uint64) {

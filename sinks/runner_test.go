@@ -274,7 +274,6 @@ type picky struct {
 	fail   func(attempt int) error
 	tries  int
 	got    []uint64
-	before func(sequence uint64)
 }
 
 func (p *picky) open(context.Context, sinks.Ownership) (sinks.Sink, error) { return p, nil }

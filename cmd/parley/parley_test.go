@@ -558,7 +558,7 @@ func TestASecondProcessOnTheSameDataDirectoryIsRefused(t *testing.T) {
 func TestTheDemoEndsWithEverySeededChatInItsFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	p := command(t, nil, "demo", "--once").once(t, exitDone)
-	for _, want := range []string{"seeded chats are in the files; 0 of", "The files are in", "liveagent", "dead letters"} {
+	for _, want := range []string{"15 of 15 edits as their next revision; 0 of", "The files are in", "liveagent", "dead letters"} {
 		if !strings.Contains(p.stdout.String(), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, p.stdout)
 		}

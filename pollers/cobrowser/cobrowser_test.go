@@ -54,7 +54,6 @@ type reply struct {
 	body   io.Reader
 	framed bool
 	ends   error // what the body ends with instead of io.EOF
-
 }
 
 func framed(body string) reply { return reply{body: strings.NewReader(body), framed: true} }

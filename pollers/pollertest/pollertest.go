@@ -275,7 +275,7 @@ func (c *cutter) hijack(w http.ResponseWriter, rec *httptest.ResponseRecorder, b
 		return
 	}
 	defer conn.Close()
-	fmt.Fprintf(buf, "HTTP/1.1 %d OK\r\nConnection: close\r\nContent-Type: %s\r\n\r\n", rec.Code, rec.Header().Get("Content-Type"))
+	_, _ = fmt.Fprintf(buf, "HTTP/1.1 %d OK\r\nConnection: close\r\nContent-Type: %s\r\n\r\n", rec.Code, rec.Header().Get("Content-Type"))
 	_, _ = buf.Write(body)
 	_ = buf.Flush()
 }

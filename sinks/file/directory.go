@@ -249,22 +249,22 @@ func (d *directory) lastIn(dir string) (last uint64, err error) {
 }
 
 // prune removes marks that no event can ask for any more.
-func (d *Sink) prune(floor uint64, now time.Time) {
-	if now.Sub(d.pruned) < pruneEvery {
+func (s *Sink) prune(floor uint64, now time.Time) {
+	if now.Sub(s.pruned) < pruneEvery {
 		return
 	}
-	d.pruned = now
-	kept := d.marks[:0]
-	for _, m := range d.marks {
+	s.pruned = now
+	kept := s.marks[:0]
+	for _, m := range s.marks {
 		if m.last > floor || now.Sub(m.at) < markGrace {
 			kept = append(kept, m)
 			continue
 		}
 		// What cannot be removed now is found again at the next start.
-		_ = d.root.Remove(d.done(m.name))
-		_ = d.root.Remove(d.done(path.Dir(m.name))) // if it is empty
+		_ = s.root.Remove(s.done(m.name))
+		_ = s.root.Remove(s.done(path.Dir(m.name))) // if it is empty
 	}
-	d.marks = kept
+	s.marks = kept
 }
 
 func (d *directory) temporary() (*os.File, string, error) {

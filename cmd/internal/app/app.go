@@ -401,6 +401,25 @@ func (p *Process) addSources(ctx context.Context, r *Report, tally func(string, 
 	return nil
 }
 
+// plus is what two runs did, one after the other; what failed is the later one's word.
+func (r Report) plus(later Report) Report {
+	sum := later
+	sum.Tallies = slices.Clone(later.Tallies)
+	for _, t := range r.Tallies {
+		i := slices.IndexFunc(sum.Tallies, func(u console.Tally) bool { return u.Vendor == t.Vendor && u.Kind == t.Kind })
+		if i < 0 {
+			sum.Tallies = append(sum.Tallies, t)
+			continue
+		}
+		sum.Tallies[i].Fetched += t.Fetched
+		sum.Tallies[i].Duplicates += t.Duplicates
+		sum.Tallies[i].Events += t.Events
+		sum.Tallies[i].DeadLetters += t.DeadLetters
+	}
+	sum.DeadLetters += r.DeadLetters
+	return sum
+}
+
 // OK tells whether everything was read and nothing was dead-lettered.
 func (r Report) OK() bool { return len(r.Failed) == 0 && r.DeadLetters == 0 && len(r.SinkErrors) == 0 }
 
@@ -409,14 +428,16 @@ func (r Report) Print(w io.Writer) error {
 	if err := console.Summary(w, r.Tallies); err != nil {
 		return err
 	}
+	var text strings.Builder
 	for _, line := range r.Failed {
-		fmt.Fprintln(w, "not read:", console.Printable(line))
+		fmt.Fprintln(&text, "not read:", console.Printable(line))
 	}
 	for _, line := range r.SinkErrors {
-		fmt.Fprintln(w, "not delivered:", console.Printable(line))
+		fmt.Fprintln(&text, "not delivered:", console.Printable(line))
 	}
 	if r.DeadLetters > 0 {
-		fmt.Fprintf(w, "%d dead letters: their bytes and reasons are in the stream %s\n", r.DeadLetters, broker.Dead)
+		fmt.Fprintf(&text, "%d dead letters: their bytes and reasons are in the stream %s\n", r.DeadLetters, broker.Dead)
 	}
-	return nil
+	_, err := io.WriteString(w, text.String())
+	return err
 }

@@ -26,6 +26,9 @@ var demoSimulation = Simulation{
 	Addr: "127.0.0.1:0", Seed: 1, Days: 14, Chats: 120, LivePerHour: 240, Faults: "429=0.02,500=0.02,cut=0.004", Malformed: 1,
 }
 
+// demoEdits chats of each vendor are edited after the first reading.
+const demoEdits = 3
+
 // Demo runs everything on invented vendors: history with progress, a summary, then the live tail until the context ends. With
 // once it ends after the summary. It fails unless the files hold every seeded chat exactly once.
 func Demo(ctx context.Context, once bool, out, errout io.Writer) error {
@@ -78,13 +81,20 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 		return err
 	}
 	defer b.Close()
-	fmt.Fprintf(progress, "Five invented vendors, %d days of chats of each; a few answers are cut, slow down or fail.\n", demoSimulation.Days)
+	// Nobody is there to be told that a terminal is gone.
+	_, _ = fmt.Fprintf(progress, "Five invented vendors, %d days of chats of each; a few answers are cut, slow down or fail.\n", demoSimulation.Days)
 	want := d.wanted(nil)
-	p, err := a.Process(ctx, b, All(), time.Now())
-	if err != nil {
-		return err
+	report, err := a.once(ctx, b, progress)
+	if err == nil {
+		// Late edits: they come as revision 2, and all that is read again with them is dropped.
+		for _, sim := range d.sims.sims {
+			sim.Change(demoEdits)
+		}
+		fmt.Fprintf(progress, "%d chats of each vendor are edited; everything young enough to change is read again.\n", demoEdits)
+		var again Report
+		again, err = a.once(ctx, b, progress)
+		report = report.plus(again)
 	}
-	report, err := p.Once(ctx, func(ctx context.Context) { p.showProgress(ctx, progress) })
 	progress.Close()
 	if err != nil {
 		return err
@@ -95,14 +105,18 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	if err := d.verify(d.wanted(want)); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "\nThe files are in %s\n", d.files)
+	if _, err := fmt.Fprintf(d.out, "\nThe files are in %s\n", d.files); err != nil {
+		return err
+	}
 	if len(report.Failed) > 0 || len(report.SinkErrors) > 0 {
 		return errors.New("demo: not everything was read and delivered; see above")
 	}
 	if once {
 		return nil
 	}
-	fmt.Fprintln(d.out, "Chats go on; Ctrl-C ends.")
+	if _, err := fmt.Fprintln(d.out, "Chats go on; Ctrl-C ends."); err != nil {
+		return err
+	}
 	live, err := a.Process(ctx, b, All(), time.Time{})
 	if err != nil {
 		return err
@@ -167,7 +181,10 @@ func (d *demo) verify(want map[string][]simulated.Entry) error {
 			}
 		}
 	}
-	fmt.Fprintf(d.out, "\n%d of %d seeded chats are in the files; %d of %d events are there more than once.\n", total-len(missing), total, twice, len(held.ids))
+	if _, err := fmt.Fprintf(d.out, "\n%d of %d seeded chats are in the files; %d of %d events are there more than once.\n",
+		total-len(missing), total, twice, len(held.ids)); err != nil {
+		return err
+	}
 	if len(missing) > 0 || twice > 0 {
 		return fmt.Errorf("demo: the files do not hold every seeded chat once; missing: %s", strings.Join(missing[:min(10, len(missing))], "; "))
 	}
@@ -178,10 +195,11 @@ func (d *demo) verify(want map[string][]simulated.Entry) error {
 type contents struct {
 	ids      map[string]int
 	entities map[string]bool
+	revised  int // events of revision 2 and later
 }
 
-func readFiles(dir string) (contents, error) {
-	c := contents{ids: make(map[string]int), entities: make(map[string]bool)}
+func readFiles(dir string) (*contents, error) {
+	c := &contents{ids: make(map[string]int), entities: make(map[string]bool)}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -200,12 +218,12 @@ func readFiles(dir string) (contents, error) {
 	return c, nil
 }
 
-func (c contents) read(path string) error {
+func (c *contents) read(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it is only read
+	defer f.Close()
 	lines := bufio.NewReaderSize(f, 1<<20)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -227,5 +245,8 @@ func (c contents) read(path string) error {
 		}
 		c.ids[e.Source+" "+e.ID]++
 		c.entities[entity.ID] = true
+		if e.Revision > 1 {
+			c.revised++
+		}
 	}
 }

@@ -85,8 +85,11 @@ func (s *Sim) groups(c *simulated.Chat, shows func(at string) bool) list {
 			serial++
 			if at := s.local(m.at); shows(at) {
 				messages.items = append(messages.items, object{
-					{"messageid", fmt.Sprintf("m%06d%03d", c.Number, serial)}, {"userid", text(m.user)}, {"rtype", m.rtype},
-					{"datecreated", at}, {"message", text(m.text)},
+					{"messageid", fmt.Sprintf("m%06d%03d", c.Number, serial)},
+					{"userid", text(m.user)},
+					{"rtype", m.rtype},
+					{"datecreated", at},
+					{"message", text(m.text)},
 				})
 			}
 		}
@@ -94,8 +97,13 @@ func (s *Sim) groups(c *simulated.Chat, shows func(at string) bool) list {
 			continue
 		}
 		out.items = append(out.items, object{
-			{"messagegroupid", fmt.Sprintf("g%06d%02d", c.Number, i+1)}, {"userid", g.user}, {"rtype", g.rtype}, {"rstatus", "V"},
-			{"datecreated", s.local(g.messages[0].at)}, {"datefinished", s.local(g.messages[len(g.messages)-1].at)}, {"messages", messages},
+			{"messagegroupid", fmt.Sprintf("g%06d%02d", c.Number, i+1)},
+			{"userid", g.user},
+			{"rtype", g.rtype},
+			{"rstatus", "V"},
+			{"datecreated", s.local(g.messages[0].at)},
+			{"datefinished", s.local(g.messages[len(g.messages)-1].at)},
+			{"messages", messages},
 		})
 	}
 	return out

@@ -21,8 +21,12 @@ func departments() []department {
 
 func (d department) object() object {
 	return object{
-		{"departmentid", d.id}, {"name", d.name}, {"description", text(d.description)}, {"onlinestatus", text(d.online)},
-		{"presetstatus", text(d.preset)}, {"deleted", d.deleted},
+		{"departmentid", d.id},
+		{"name", d.name},
+		{"description", text(d.description)},
+		{"onlinestatus", text(d.online)},
+		{"presetstatus", text(d.preset)},
+		{"deleted", d.deleted},
 	}
 }
 
@@ -67,9 +71,18 @@ func (s *Sim) local(t time.Time) string { return t.In(s.zone).Format(time.DateTi
 func (s *Sim) row(c *simulated.Chat) object {
 	d := departments()[c.Department]
 	row := object{
-		{"conversationid", conversationID(c)}, {"code", code(c)}, {"datecreated", s.local(c.Start)}, {"datechanged", s.local(c.ChangedAt)},
-		{"departmentname", d.name}, {"departmentid", d.id}, {"status", status(c)}, {"ownername", c.Visitor.Name},
-		{"owneremail", c.Visitor.Email}, {"subject", subject(c)}, {"preview", preview(c)}, {"publicurlcode", publicURLCode(c)},
+		{"conversationid", conversationID(c)},
+		{"code", code(c)},
+		{"datecreated", s.local(c.Start)},
+		{"datechanged", s.local(c.ChangedAt)},
+		{"departmentname", d.name},
+		{"departmentid", d.id},
+		{"status", status(c)},
+		{"ownername", c.Visitor.Name},
+		{"owneremail", c.Visitor.Email},
+		{"subject", subject(c)},
+		{"preview", preview(c)},
+		{"publicurlcode", publicURLCode(c)},
 	}
 	if lacksID(c) {
 		return row[1:]
@@ -89,10 +102,21 @@ func (s *Sim) detail(c *simulated.Chat) object {
 		assigned = c.Agents[n-1].ID
 	}
 	return object{
-		{"conversationid", conversationID(c)}, {"code", code(c)}, {"datecreated", s.local(c.Start)}, {"datechanged", s.local(c.ChangedAt)},
-		{"departmentname", d.name}, {"departmentid", d.id}, {"status", status(c)}, {"ownername", c.Visitor.Name},
-		{"owneremail", c.Visitor.Email}, {"subject", shown}, {"ownernote", text(ownerNote(c))}, {"preview", preview(c)},
-		{"publicurlcode", publicURLCode(c)}, {"assignedto", text(assigned)}, {"customfields", customFields(c)},
+		{"conversationid", conversationID(c)},
+		{"code", code(c)},
+		{"datecreated", s.local(c.Start)},
+		{"datechanged", s.local(c.ChangedAt)},
+		{"departmentname", d.name},
+		{"departmentid", d.id},
+		{"status", status(c)},
+		{"ownername", c.Visitor.Name},
+		{"owneremail", c.Visitor.Email},
+		{"subject", shown},
+		{"ownernote", text(ownerNote(c))},
+		{"preview", preview(c)},
+		{"publicurlcode", publicURLCode(c)},
+		{"assignedto", text(assigned)},
+		{"customfields", customFields(c)},
 	}
 }
 
