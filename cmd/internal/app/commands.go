@@ -8,6 +8,7 @@ import (
 
 	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/events/settings"
 )
 
@@ -55,12 +56,8 @@ func (a *App) RunOnce(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
-	p, err := a.Process(ctx, b, All(), time.Now())
-	if err != nil {
-		return err
-	}
 	progress := console.NewProgress(a.Err)
-	report, err := p.Once(ctx, func(ctx context.Context) { p.showProgress(ctx, progress) })
+	report, err := a.once(ctx, b, progress)
 	progress.Close()
 	if err != nil {
 		return err
@@ -73,6 +70,15 @@ func (a *App) RunOnce(ctx context.Context) error {
 		return ErrReported
 	}
 	return nil
+}
+
+// once reads what is due now and delivers it, showing how far it is.
+func (a *App) once(ctx context.Context, b *broker.Broker, progress *console.Progress) (Report, error) {
+	p, err := a.Process(ctx, b, All(), time.Now())
+	if err != nil {
+		return Report{}, err
+	}
+	return p.Once(ctx, func(ctx context.Context) { p.showProgress(ctx, progress) })
 }
 
 // RunTail shows the events of a Parley that is running.

@@ -181,11 +181,12 @@ func (d *demo) verify(want map[string][]simulated.Entry) error {
 			}
 		}
 	}
-	if _, err := fmt.Fprintf(d.out, "\n%d of %d seeded chats are in the files; %d of %d events are there more than once.\n",
-		total-len(missing), total, twice, len(held.ids)); err != nil {
+	edits := demoEdits * len(d.sims.names)
+	if _, err := fmt.Fprintf(d.out, "\n%d of %d seeded chats are in the files, %d of %d edits as their next revision; %d of %d events are there more than once.\n",
+		total-len(missing), total, held.revised, edits, twice, len(held.ids)); err != nil {
 		return err
 	}
-	if len(missing) > 0 || twice > 0 {
+	if len(missing) > 0 || twice > 0 || held.revised < edits {
 		return fmt.Errorf("demo: the files do not hold every seeded chat once; missing: %s", strings.Join(missing[:min(10, len(missing))], "; "))
 	}
 	return nil
