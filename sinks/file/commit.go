@@ -15,11 +15,11 @@ import (
 
 // The commit of a file, one step after the other; each can be tried again, and a crash between any two is mended by recover.
 //
-//	open/<n>                 a file that may be torn or not; a crash throws it away, its events come again
-//	pending/<path>/<name>    whole, synced, decided: it will be published, now or by the next owner
-//	done/<path>/<name>       the mark beside it, a hard link: it outlives what a loader does to the published file
-//	<dir>/<path>/<name>      published, by one rename out of pending: there is no moment in which it is in both or in neither, so
-//	                         the next owner knows by pending alone whether it was published, even when a loader has deleted it since
+//	open/<n>                       a file that may be torn or not; a crash throws it away, its events come again
+//	pending/<path>/<stem>.pending  whole, synced, decided: it will be published, now or by the next owner
+//	done/<path>/<stem>.mark        the mark beside it, a hard link: it outlives what a loader does to the published file
+//	<dir>/<path>/<stem>.ndjson     published, by one rename out of pending: there is no moment in which it is in both or in neither, so
+//	                               the next owner knows by pending alone whether it was published, even when a loader has deleted it since
 var steps = []struct {
 	name string
 	run  func(*Sink, *output) error
@@ -27,14 +27,14 @@ var steps = []struct {
 	{"write", (*Sink).write},
 	// The bytes are on the disk before the name says that they are.
 	{"sync", func(_ *Sink, out *output) error { return lossy(out.file.Sync()) }},
-	{"pending directory", func(s *Sink, out *output) error { return s.mkdir(s.pending(out.partition.path)) }},
+	{"pending directory", func(s *Sink, out *output) error { return s.mkdir(s.pendingDir(out.partition.path)) }},
 	{"intend", func(s *Sink, out *output) error { return s.root.Rename(out.temp, s.pending(out.name())) }},
 	// The intent is on the disk before the mark: a mark without an intent says "published".
-	{"sync intent", func(s *Sink, out *output) error { return lossy(s.sync(s.pending(out.partition.path))) }},
-	{"done directory", func(s *Sink, out *output) error { return s.mkdir(s.done(out.partition.path)) }},
+	{"sync intent", func(s *Sink, out *output) error { return lossy(s.sync(s.pendingDir(out.partition.path))) }},
+	{"done directory", func(s *Sink, out *output) error { return s.mkdir(s.doneDir(out.partition.path)) }},
 	// The mark is on the disk before the file can be seen: once a loader can take it away, nothing else says that its events were written.
 	{"mark", func(s *Sink, out *output) error { return s.mark(out.name()) }},
-	{"sync mark", func(s *Sink, out *output) error { return lossy(s.sync(s.done(out.partition.path))) }},
+	{"sync mark", func(s *Sink, out *output) error { return lossy(s.sync(s.doneDir(out.partition.path))) }},
 	{"directory", func(s *Sink, out *output) error { return s.mkdir(out.partition.path) }},
 	{"publish", func(s *Sink, out *output) error { return s.publish(out.name()) }},
 	// The file is there for good before its events are acknowledged.
@@ -124,7 +124,7 @@ func (d *directory) recover() error {
 	if err := d.empty("open"); err != nil {
 		return err
 	}
-	names, err := d.files(d.pending("."))
+	names, err := d.files(d.pendingDir("."), pendingSuffix)
 	if err != nil {
 		return err
 	}
@@ -139,9 +139,9 @@ func (d *directory) recover() error {
 func (d *directory) republish(name string) error {
 	dir := path.Dir(name)
 	for _, step := range []func() error{
-		func() error { return d.mkdir(d.done(dir)) },
+		func() error { return d.mkdir(d.doneDir(dir)) },
 		func() error { return d.mark(name) },
-		func() error { return d.sync(d.done(dir)) },
+		func() error { return d.sync(d.doneDir(dir)) },
 		func() error { return d.mkdir(dir) },
 		func() error { return d.publish(name) },
 		func() error { return d.sync(dir) },

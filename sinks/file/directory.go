@@ -14,6 +14,12 @@ import (
 	"github.com/parley-stream/parley/sinks"
 )
 
+// The names of files below hidden do not end like a published one's: a loader that looks there all the same reads nothing twice.
+const (
+	pendingSuffix = ".pending"
+	markSuffix    = ".mark"
+)
+
 const (
 	hidden   = ".parley"
 	dirMode  = 0o700
@@ -44,8 +50,14 @@ type mark struct {
 	at   time.Time
 }
 
-func (d *directory) pending(name string) string { return path.Join(d.state, "pending", name) }
-func (d *directory) done(name string) string    { return path.Join(d.state, "done", name) }
+func (d *directory) pendingDir(dir string) string { return path.Join(d.state, "pending", dir) }
+func (d *directory) doneDir(dir string) string    { return path.Join(d.state, "done", dir) }
+
+// pending and done give where a file is before it is published, and its mark.
+func (d *directory) pending(name string) string { return withSuffix(d.pendingDir(name), pendingSuffix) }
+func (d *directory) done(name string) string    { return withSuffix(d.doneDir(name), markSuffix) }
+
+func withSuffix(name, suffix string) string { return strings.TrimSuffix(name, extension) + suffix }
 
 // open implements sinks.Opener.
 func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
@@ -199,7 +211,7 @@ func (d *directory) writeOnce(name, content string) error {
 }
 
 func (d *directory) readMarks() error {
-	names, err := d.files(d.done("."))
+	names, err := d.files(d.doneDir("."), markSuffix)
 	if err != nil {
 		return err
 	}
@@ -262,7 +274,7 @@ func (s *Sink) prune(floor uint64, now time.Time) {
 		}
 		// What cannot be removed now is found again at the next start.
 		_ = s.root.Remove(s.done(m.name))
-		_ = s.root.Remove(s.done(path.Dir(m.name))) // if it is empty
+		_ = s.root.Remove(s.doneDir(path.Dir(m.name))) // if it is empty
 	}
 	s.marks = kept
 }
@@ -320,8 +332,9 @@ func (d *directory) sync(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// files lists the names of a sink's files below a directory, and removes directories that are empty.
-func (d *directory) files(top string) (names []string, err error) {
+// files lists the files whose stand-ins with a suffix are below a directory, by the names under which they are published, and removes
+// directories that are empty.
+func (d *directory) files(top, suffix string) (names []string, err error) {
 	var dirs []string
 	err = fs.WalkDir(d.root.FS(), top, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -331,8 +344,11 @@ func (d *directory) files(top string) (names []string, err error) {
 			if name != top {
 				dirs = append(dirs, name)
 			}
-		} else if _, ours := parseName(entry.Name()); ours && entry.Type().IsRegular() {
-			names = append(names, strings.TrimPrefix(name, top+"/"))
+			return nil
+		}
+		stem, found := strings.CutSuffix(name, suffix)
+		if _, ours := parseName(path.Base(stem) + extension); found && ours && entry.Type().IsRegular() {
+			names = append(names, strings.TrimPrefix(stem, top+"/")+extension)
 		}
 		return nil
 	})

@@ -20,7 +20,8 @@
 //
 // What is committed stays known by hard links under <dir>/.parley/<sink>/done, for an hour beyond the acknowledgement of what they
 // hold, and by the files themselves while they are there, so that an event that comes again after a crash adds nothing. The
-// directory .parley begins with a dot: no glob of a loader sees it.
+// directory .parley begins with a dot, and no name in it ends in .ndjson: no glob of a loader sees it, and find -name '*.ndjson' finds
+// every event once.
 //
 // Files have mode 0600 and directories 0700, because chats are personal data: run loaders as the same user, or give them access with an ACL.
 //

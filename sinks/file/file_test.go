@@ -42,6 +42,21 @@ func opener(t testing.TB, dir, query string) sinks.Opener {
 	return open
 }
 
+// ending lists what is below a directory, hidden or not, whose name ends so.
+func ending(t testing.TB, dir, suffix string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(name, suffix) {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // published lists the files that a loader sees, by name in order of their first sequence.
 func published(t testing.TB, dir string) (names []string) {
 	t.Helper()
@@ -165,8 +180,13 @@ func crashAt(t *testing.T, step string, nth int, keep bool) {
 		}
 	}
 	file.Abandon(s)
+	wantNoneHidden(t, dir)
 	load()
 	s = own(t, open)
+	wantNoneHidden(t, dir)
+	if left := ending(t, dir, ".pending"); len(left) > 0 {
+		t.Errorf("the next owner has not published %q", left)
+	}
 	load()
 	var rest []sinks.Item
 	for _, i := range items(1, 10) {
@@ -189,6 +209,14 @@ func crashAt(t *testing.T, step string, nth int, keep bool) {
 	got := append(loaded, sequences(t, dir)...)
 	if slices.Sort(got); !slices.Equal(got, upTo(12)) {
 		t.Errorf("got %v, want 1 to 12 once", got)
+	}
+}
+
+// wantNoneHidden wants find -name '*.ndjson' to find what a loader sees and no more: what it reads would be there twice.
+func wantNoneHidden(t *testing.T, dir string) {
+	t.Helper()
+	if hidden := ending(t, filepath.Join(dir, ".parley"), ".ndjson"); len(hidden) > 0 {
+		t.Errorf("below .parley are %q", hidden)
 	}
 }
 
@@ -303,7 +331,7 @@ func TestMarksGoAnHourAfterTheAckFloorHasPassedThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		s := own(t, opener(t, dir, ""))
-		marks := func() int { return len(published(t, filepath.Join(dir, ".parley", "archive", "done"))) }
+		marks := func() int { return len(ending(t, filepath.Join(dir, ".parley", "archive", "done"), ".mark")) }
 		for n := uint64(1); n <= 4; n += 2 {
 			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(n, n)}); err != nil {
 				t.Fatal(err)
