@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/console"
@@ -23,7 +24,7 @@ import (
 
 // demoSimulation is the demo's story: two weeks of chats of every vendor, a few faults, a few bad records.
 var demoSimulation = Simulation{
-	Addr: "127.0.0.1:0", Seed: 1, Days: 14, Chats: 120, LivePerHour: 240, Faults: "429=0.02,500=0.02,cut=0.004", Malformed: 1,
+	Addr: "127.0.0.1:0", Seed: 1, Days: 14, Chats: 120, LivePerHour: 720, Faults: "429=0.02,500=0.02,cut=0.004", Malformed: 1,
 }
 
 // demoEdits chats of each vendor are edited after the first reading.
@@ -38,7 +39,18 @@ func Demo(ctx context.Context, once bool, out, errout io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sims, err := Simulate(demoSimulation)
+	// The vendors' clock stands until history is read and checked: no chat comes between.
+	var stands atomic.Bool
+	stands.Store(true)
+	start := time.Now()
+	simulation := demoSimulation
+	simulation.Now = func() time.Time {
+		if stands.Load() {
+			return start
+		}
+		return time.Now()
+	}
+	sims, err := Simulate(simulation)
 	if err != nil {
 		return err
 	}
@@ -46,7 +58,7 @@ func Demo(ctx context.Context, once bool, out, errout io.Writer) error {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { _ = sims.Serve(ctx) })
-	d := &demo{sims: sims, files: filepath.Join(dir, "files"), out: out, errout: errout}
+	d := &demo{sims: sims, files: filepath.Join(dir, "files"), out: out, errout: errout, goOn: func() { stands.Store(false) }}
 	return d.run(ctx, dir, once)
 }
 
@@ -55,6 +67,7 @@ type demo struct {
 	files  string
 	out    io.Writer
 	errout io.Writer
+	goOn   func() // lets the vendors' clock run
 }
 
 func (d *demo) environ(dir string) []string {
@@ -65,7 +78,7 @@ func (d *demo) environ(dir string) []string {
 	since := time.Now().AddDate(0, 0, -demoSimulation.Days-1).UTC().Format(time.DateOnly)
 	for _, name := range d.sims.names {
 		prefix := "PARLEY_SOURCE_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_") + "_"
-		environ = append(environ, prefix+"SINCE="+since, prefix+"INTERVAL=5s", prefix+"WINDOW=48h")
+		environ = append(environ, prefix+"SINCE="+since, prefix+"INTERVAL=2s", prefix+"WINDOW=48h")
 	}
 	return environ
 }
@@ -117,6 +130,7 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	if _, err := fmt.Fprintln(d.out, "Chats go on; Ctrl-C ends."); err != nil {
 		return err
 	}
+	d.goOn()
 	live, err := a.Process(ctx, b, All(), time.Time{})
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ type Simulation struct {
 	// Faults as simulated.ParseFaults reads them.
 	Faults    string
 	Malformed int
+	// Now is the simulators' clock; nil is the real one.
+	Now func() time.Time
 }
 
 // Simulators are the five vendors' APIs on one port.
@@ -54,7 +56,7 @@ func Simulate(s Simulation) (*Simulators, error) {
 	mux := http.NewServeMux()
 	for i, v := range catalog.Vendors() {
 		sim := v.Simulate(simulated.Options{
-			Seed: s.Seed + int64(i), Days: s.Days, Chats: s.Chats, LivePerHour: s.LivePerHour, Malformed: s.Malformed, Faults: faults,
+			Seed: s.Seed + int64(i), Days: s.Days, Chats: s.Chats, LivePerHour: s.LivePerHour, Malformed: s.Malformed, Faults: faults, Now: s.Now,
 		})
 		out.names = append(out.names, v.Name)
 		out.sims[v.Name] = sim
