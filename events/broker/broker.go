@@ -68,6 +68,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrIncomplete: a look-up's answer was cut short; nothing follows from what is missing.
 	ErrIncomplete = errors.New("the answer is incomplete")
+	// ErrDisconnected: the server is lost, and with it the answer; what was asked may have happened.
+	ErrDisconnected = errors.New("the NATS server is lost")
 )
 
 // Broker is a connection to JetStream and, if embedded, the server itself. It is safe for concurrent use.
@@ -120,6 +122,7 @@ func (b *Broker) connectOptions() []nats.Option {
 	opts := []nats.Option{
 		nats.Name("parley"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second), nats.Timeout(5 * time.Second),
+		nats.IgnoreAuthErrorAbort(), // a server that is set up anew refuses for a while
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("the NATS server is lost; waiting for it", "error", err.Error())
@@ -198,6 +201,49 @@ func (b *Broker) Options() Options { return b.options }
 
 // Connected tells whether the server is there at this moment.
 func (b *Broker) Connected() bool { return b.nc.IsConnected() }
+
+// whileConnected bounds the wait for an answer, which cannot come any more once the connection is lost.
+func (b *Broker) whileConnected(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, lose := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	lost := b.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	if !b.nc.IsConnected() {
+		lose(ErrDisconnected)
+	}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-lost:
+			lose(ErrDisconnected)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-watched
+		lose(nil)
+		b.nc.RemoveStatusListener(lost)
+	}
+}
+
+// awaitServer waits until the server is there. What is published before that is sent when it is back, whether or not it
+// was given up and sent again by then.
+func (b *Broker) awaitServer(ctx context.Context) error {
+	back := b.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer b.nc.RemoveStatusListener(back)
+	for !b.nc.IsConnected() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrDisconnected, ctx.Err())
+		case <-back:
+			if b.nc.IsClosed() {
+				return nats.ErrConnectionClosed
+			}
+		}
+	}
+	return nil
+}
 
 // Message is what is published to a stream or was stored in it.
 type Message struct {

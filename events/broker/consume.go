@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,6 +59,9 @@ type Consumer struct {
 	// a gap is what was lost on its way with a connection. It would come after its AckWait, behind what follows it.
 	expected uint64
 }
+
+// lostDeliveries is expected where a delivery is known to be lost: whatever comes, a gap is before it.
+const lostDeliveries = math.MaxUint64
 
 // Consumer creates or updates the durable consumer, keeping its position, and gives access to it.
 func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, error) {
@@ -137,7 +142,13 @@ func (c *Consumer) Next(ctx context.Context, limit int) ([]*Delivery, error) {
 		if errors.Is(err, ErrNewOwner) {
 			return nil, err
 		}
+		if err != nil && len(batch) > 0 && ctx.Err() == nil {
+			break // what was received is the caller's; the next request meets the same error, if it is still there
+		}
 		if err != nil {
+			if len(batch) > 0 {
+				c.expected = lostDeliveries
+			}
 			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
 		}
 		if d != nil {
@@ -194,7 +205,7 @@ func (c *Consumer) receive(ctx context.Context, patience time.Duration) (*Delive
 	}
 	c.wanted--
 	if c.config.Pinned && c.expected != 0 && meta.Sequence.Consumer != c.expected {
-		c.expected = 0
+		c.expected, c.pin = 0, m.Header.Get("Nats-Pin-Id")
 		return nil, ErrNewOwner
 	}
 	c.expected = meta.Sequence.Consumer + 1
@@ -277,12 +288,15 @@ func (c *Consumer) Release(ctx context.Context) error {
 	return nil
 }
 
-// ConsumerState is how far a consumer is.
+// ConsumerState is how far a consumer is, and comparable.
 type ConsumerState struct {
 	// AckFloor is the stream sequence up to which everything is acknowledged.
 	AckFloor uint64
 	// Unacked messages are delivered and not acknowledged; Pending ones are not delivered yet.
 	Unacked, Pending uint64
+	// Pinned tells whether some process owns a pinned consumer. Nobody becomes the owner without a delivery: where what is left is all
+	// unacked, and nobody is the owner, it waits for its AckWait or a Reset.
+	Pinned bool
 }
 
 // Done tells whether nothing is left to do.
@@ -298,7 +312,10 @@ func (b *Broker) ConsumerState(ctx context.Context, stream, name string) (Consum
 		return ConsumerState{}, fmt.Errorf("consumer %s of %s: %w", name, stream, err)
 	}
 	info := cons.CachedInfo()
-	return ConsumerState{AckFloor: info.AckFloor.Stream, Unacked: uint64(info.NumAckPending), Pending: info.NumPending}, nil
+	pinned := slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
+	return ConsumerState{
+		AckFloor: info.AckFloor.Stream, Unacked: uint64(info.NumAckPending), Pending: info.NumPending, Pinned: pinned,
+	}, nil
 }
 
 // State asks for this consumer's state.

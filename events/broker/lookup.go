@@ -1,75 +1,122 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// maxLookup is how many existing subjects one answer may hold.
-const maxLookup = 1024
+const (
+	// maxLookup is how many existing subjects one answer may hold.
+	maxLookup = 1024
+	// lookupBytes is where an answer is cut and the rest asked for again. The server itself cuts where it would drop the connection of
+	// a reader that is slow.
+	lookupBytes = 8 << 20
+)
 
-// Last gives the last message of each of these literal subjects that has one, in one request for each 1,024.
-// The result is whole: a short answer is ErrIncomplete, never "not found".
+// Last gives the last message of each of these literal subjects that has one, in one request for each 1,024 or 8 MiB.
+// The result is whole: a short answer is asked on, or is ErrIncomplete, never "not found".
 func (b *Broker) Last(ctx context.Context, stream string, subjects []string) (map[string]Message, error) {
+	for _, subject := range subjects {
+		if !literal(subject) {
+			return nil, fmt.Errorf("look up %q in %s: not a literal subject", subject, stream)
+		}
+	}
 	found := make(map[string]Message, len(subjects))
 	for len(subjects) > 0 {
 		n := min(len(subjects), maxLookup)
-		if err := b.last(ctx, stream, subjects[:n], found); err != nil {
+		cut, err := b.last(ctx, stream, subjects[:n], found)
+		if err != nil {
 			return nil, fmt.Errorf("look up %d subjects of %s: %w", n, stream, err)
 		}
-		subjects = subjects[n:]
+		rest := subjects[n:]
+		if cut {
+			rest = append(absent(subjects[:n], found), rest...)
+		}
+		if len(rest) == len(subjects) {
+			return nil, fmt.Errorf("look up %d subjects of %s: %w", n, stream, ErrIncomplete)
+		}
+		subjects = rest
 	}
 	return found, nil
 }
 
-func (b *Broker) last(ctx context.Context, stream string, subjects []string, found map[string]Message) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+// literal tells a subject that names one subject: a wildcard would bring others' messages.
+func literal(subject string) bool {
+	if strings.ContainsAny(subject, " \t\r\n\x00") {
+		return false
+	}
+	for token := range strings.SplitSeq(subject, ".") {
+		if token == "" || token == "*" || token == ">" {
+			return false
+		}
+	}
+	return true
+}
+
+func absent(subjects []string, found map[string]Message) (rest []string) {
+	for _, subject := range subjects {
+		if _, ok := found[subject]; !ok {
+			rest = append(rest, subject)
+		}
+	}
+	return rest
+}
+
+// last asks once. The answer is cut when more was found than it could hold.
+func (b *Broker) last(ctx context.Context, stream string, subjects []string, found map[string]Message) (cut bool, err error) {
+	ctx, cancel := b.whileConnected(ctx, 30*time.Second)
 	defer cancel()
-	request, err := json.Marshal(map[string][]string{"multi_last": subjects})
+	request, err := json.Marshal(struct {
+		MultiLast []string `json:"multi_last"`
+		MaxBytes  int      `json:"max_bytes"`
+	}{subjects, lookupBytes})
 	if err != nil {
-		return err
+		return false, err
 	}
 	// NewRespInbox would be matched by the connection's own request subscription as well: everything twice.
 	inbox := b.nc.NewInbox()
 	sub, err := b.nc.SubscribeSync(inbox)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the subscription is gone either way
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return err
+		return false, err
 	}
 	if err := b.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, request); err != nil {
-		return err
+		return false, err
 	}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrIncomplete, err)
+			return false, fmt.Errorf("%w: %w", ErrIncomplete, cmp.Or(context.Cause(ctx), err))
 		}
-		switch status := m.Header.Get("Status"); status {
-		case "":
+		status, description := m.Header.Get("Status"), m.Header.Get("Description")
+		switch {
+		case status == "":
 			message := fromDirect(m)
 			found[message.Subject] = message
-		case "404":
-			return nil
-		case "204":
-			if pending := m.Header.Get("Nats-Num-Pending"); pending != "0" {
-				return fmt.Errorf("%w: %s messages were left out", ErrIncomplete, pending)
-			}
-			return nil
-		default:
-			return fmt.Errorf("%w: status %s %s", ErrIncomplete, status, m.Header.Get("Description"))
+		case status == "204":
+			return m.Header.Get("Nats-Num-Pending") != "0", nil
+		case status == "404" && description == noResults:
+			return false, nil
+		default: // another 404 is a message that is there and could not be read
+			return false, fmt.Errorf("%w: status %s %s", ErrIncomplete, status, description)
 		}
 	}
 }
+
+// noResults is how the server says that none of the subjects has a message.
+const noResults = "No Results"
 
 func fromDirect(m *nats.Msg) Message {
 	out := Message{Header: m.Header, Data: m.Data}

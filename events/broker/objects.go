@@ -37,14 +37,15 @@ func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	return nil
 }
 
-// Resolve fetches the data that an event refers to; an event with its data is left alone. The data
-// must have the digest that the reference names.
+// Resolve fetches the data that an event refers to; an event with its data is left alone. The error is permanent when the reference is
+// none of ours, when there is no such object (ErrNotFound), or when its bytes do not have the digest that names it. An object that is
+// put anew while it is read costs the reader a time-out, and is there at the next attempt.
 func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	if e.DataRef == "" || len(e.Data) > 0 {
 		return nil
 	}
 	name, ok := strings.CutPrefix(e.DataRef, dataRefPrefix)
-	if !ok {
+	if sum, err := hex.DecodeString(name); !ok || err != nil || len(sum) != sha256.Size {
 		return events.Permanent(fmt.Errorf("dataref %q: want %s<sha256>", e.DataRef, dataRefPrefix))
 	}
 	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
@@ -60,11 +61,14 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	}
 	defer object.Close() //nolint:errcheck // it is only read
 	data, err := io.ReadAll(io.LimitReader(object, events.MaxRecordBytes*2))
+	if errors.Is(err, jetstream.ErrDigestMismatch) {
+		return events.Permanent(fmt.Errorf("object %s: %w", name, err))
+	}
 	if err != nil {
 		return fmt.Errorf("object %s: %w", name, err)
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != name {
-		return fmt.Errorf("object %s: its bytes have another digest", name)
+		return events.Permanent(fmt.Errorf("object %s: its bytes have another digest", name))
 	}
 	e.Data, e.DataRef = data, "" // nobody outside could follow the reference
 	return nil

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,15 +40,15 @@ func (b *Broker) Publish(ctx context.Context, messages []Message) []Result {
 	done := 0
 	for i := range messages {
 		if i-done >= maxInFlight/2 {
-			results[done] = await(ctx, futures[done])
+			results[done].await(ctx, futures[done])
 			done++
 		}
-		futures[i], results[i].Err = b.js.PublishMsgAsync(toNats(&messages[i]), jetstream.WithStallWait(30*time.Second))
+		if results[i].Err = ctx.Err(); results[i].Err == nil {
+			futures[i], results[i].Err = b.js.PublishMsgAsync(toNats(&messages[i]), jetstream.WithStallWait(30*time.Second))
+		}
 	}
 	for ; done < len(messages); done++ {
-		if futures[done] != nil {
-			results[done] = await(ctx, futures[done])
-		}
+		results[done].await(ctx, futures[done])
 	}
 	return results
 }
@@ -60,17 +61,18 @@ func toNats(m *Message) *nats.Msg {
 	return &nats.Msg{Subject: m.Subject, Header: header, Data: m.Data}
 }
 
-func await(ctx context.Context, f jetstream.PubAckFuture) Result {
+// await waits for the answer to what was sent; nil was not sent, and why not is the result already.
+func (r *Result) await(ctx context.Context, f jetstream.PubAckFuture) {
 	if f == nil {
-		return Result{Err: errors.New("was not sent")}
+		return
 	}
 	select {
 	case ack := <-f.Ok():
-		return Result{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
+		*r = Result{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 	case err := <-f.Err():
-		return Result{Err: apiError(err)}
+		*r = Result{Err: apiError(err)}
 	case <-ctx.Done():
-		return Result{Err: ctx.Err()}
+		*r = Result{Err: ctx.Err()}
 	}
 }
 
@@ -79,6 +81,11 @@ func await(ctx context.Context, f jetstream.PubAckFuture) Result {
 func (b *Broker) PublishAtomic(ctx context.Context, messages []Message) (first uint64, err error) {
 	if len(messages) == 0 || len(messages) > MaxBatch {
 		return 0, fmt.Errorf("atomic batch of %d messages: want 1 to %d", len(messages), MaxBatch)
+	}
+	ctx, cancel := b.whileConnected(ctx, 20*time.Second)
+	defer cancel()
+	if err := context.Cause(ctx); err != nil {
+		return 0, fmt.Errorf("publish batch of %d: %w", len(messages), err)
 	}
 	id := nuid.Next()
 	last := len(messages) - 1
@@ -107,11 +114,9 @@ func (b *Broker) PublishAtomic(ctx context.Context, messages []Message) (first u
 
 // commit sends the last message of a batch and gives its sequence.
 func (b *Broker) commit(ctx context.Context, m *nats.Msg) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
 	reply, err := b.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
-		return 0, err
+		return 0, cmp.Or(context.Cause(ctx), err)
 	}
 	var ack struct {
 		Sequence uint64 `json:"seq"`
@@ -129,9 +134,14 @@ func (b *Broker) commit(ctx context.Context, m *nats.Msg) (uint64, error) {
 	return ack.Sequence, nil
 }
 
-// Pipeline publishes a stream of messages of one stream in batches, one of them on its way while the next is filled, and keeps at it: what
-// met a lost server or a full stream is sent again until the context ends. A message that was sent again can be stored twice, and
-// behind others that were sent after it. One goroutine uses it.
+// Pipeline publishes messages of one stream in batches, one of them on its way while the next is filled, and keeps at it: what
+// met a lost server or a full stream is sent again until the context ends. While nothing fails the stream has them in the order of Send.
+//
+// A message that was sent again can be stored twice, and behind others that were sent after it. Who consumes such a stream orders by
+// something of the message's own, as the fence of a record does: by the vendor's time of change, else by the request's start, and
+// by RAW's sequence only where these are equal.
+//
+// One goroutine uses it.
 type Pipeline struct {
 	ctx    context.Context
 	broker *Broker
@@ -192,6 +202,9 @@ func (p *Pipeline) land() error {
 
 // publish stores a batch: as one if it can be, else each message for itself.
 func (p *Pipeline) publish(batch []Message) error {
+	if err := p.broker.awaitServer(p.ctx); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
 	if len(batch) >= atomicFrom {
 		if _, err := p.broker.PublishAtomic(p.ctx, batch); err == nil {
 			return nil
@@ -199,6 +212,9 @@ func (p *Pipeline) publish(batch []Message) error {
 		// Nothing is known of a batch whose answer was lost; what it stored is stored twice.
 	}
 	for attempt := 0; ; attempt++ {
+		if err := p.broker.awaitServer(p.ctx); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
 		var left []Message
 		var last error
 		for i, result := range p.broker.Publish(p.ctx, batch) {
