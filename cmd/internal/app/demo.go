@@ -103,7 +103,7 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 		for _, sim := range d.sims.sims {
 			sim.Change(demoEdits)
 		}
-		fmt.Fprintf(progress, "%d chats of each vendor are edited; everything young enough to change is read again.\n", demoEdits)
+		_, _ = fmt.Fprintf(progress, "%d chats of each vendor are edited; everything young enough to change is read again.\n", demoEdits)
 		var again Report
 		again, err = a.once(ctx, b, progress)
 		report = report.plus(again)
