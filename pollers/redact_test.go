@@ -27,9 +27,9 @@ func travels(s string) map[string]string {
 	_ = enc.Encode(s)
 	return map[string]string{
 		"as it is": s, "in a query": "?key=" + url.QueryEscape(s) + "&page=2", "in a query with %20": strings.ReplaceAll(url.QueryEscape(s), "+", "%20"),
-		"in a path": "/a/" + url.PathEscape(s) + "/b",
+		"in a path":            "/a/" + url.PathEscape(s) + "/b",
 		"in a lower-case path": escape.ReplaceAllStringFunc(url.PathEscape(s), strings.ToLower),
-		"in JSON": `{"key":` + string(asJSON) + `}`, "in JSON without HTML": plain.String(), "in HTML": "<p>" + html.EscapeString(s) + "</p>",
+		"in JSON":              `{"key":` + string(asJSON) + `}`, "in JSON without HTML": plain.String(), "in HTML": "<p>" + html.EscapeString(s) + "</p>",
 		"in XML":    strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;").Replace(s),
 		"in base64": base64.StdEncoding.EncodeToString([]byte(s)), "in base64 of URLs": base64.RawURLEncoding.EncodeToString([]byte(s)),
 	}
