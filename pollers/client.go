@@ -212,7 +212,7 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	req.Header.Set("Accept-Encoding", "gzip")
 	req.Header.Set("User-Agent", "parley")
 	sent := c.now()
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(req) //nolint:bodyclose // the boundedBody below closes it
 	if err != nil {
 		cancel(nil)
 		return nil, c.secrets.Error(bare(err, c.place(call)))
@@ -228,7 +228,7 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 		Framed: resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2 || body.zipped,
 	}
 	if resp.StatusCode != http.StatusOK {
-		defer body.Close()
+		defer body.Close() //nolint:errcheck // it is another status than 200 either way
 		return nil, c.statusError(resp, out, c.place(call))
 	}
 	return out, nil

@@ -79,7 +79,7 @@ func TestARedactedErrorKeepsItsChain(t *testing.T) {
 	if r.Error(nil) != nil {
 		t.Error("nil became an error")
 	}
-	if err := r.Error(io.EOF); err != io.EOF { //nolint:errorlint // that it is the same error is the test
+	if err := r.Error(io.EOF); err != io.EOF {
 		t.Errorf("a clean error became %v", err)
 	}
 	err := r.Error(fmt.Errorf("key plainKey123: %w", pollers.Unauthorized(io.EOF)))
