@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -155,6 +156,9 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 		if err == nil {
 			b.nc = nc
 			break
+		}
+		if unparsable := (*url.Error)(nil); errors.As(err, &unparsable) {
+			return errors.New("connect to NATS: what is given as a URL is none") // the error holds the URL, and with it a password
 		}
 		if final := finalConnectError(err); final || ctx.Err() != nil {
 			return fmt.Errorf("connect to NATS: %w", err)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -59,9 +58,6 @@ type Consumer struct {
 	// a gap is what was lost on its way with a connection. It would come after its AckWait, behind what follows it.
 	expected uint64
 }
-
-// lostDeliveries is expected where a delivery is known to be lost: whatever comes, a gap is before it.
-const lostDeliveries = math.MaxUint64
 
 // Consumer creates or updates the durable consumer, keeping its position, and gives access to it.
 func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, error) {
@@ -136,18 +132,13 @@ func (c *Consumer) Next(ctx context.Context, limit int) ([]*Delivery, error) {
 			patience = settle
 		}
 		d, err := c.receive(ctx, patience)
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			break
-		}
 		if errors.Is(err, ErrNewOwner) {
 			return nil, err
 		}
-		if err != nil && len(batch) > 0 && ctx.Err() == nil {
-			break // what was received is the caller's; the next request meets the same error, if it is still there
-		}
 		if err != nil {
-			if len(batch) > 0 {
-				c.expected = lostDeliveries
+			// What was received is the caller's: dropped here it would come after what follows it. An error that lasts meets the next call too.
+			if len(batch) > 0 || errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+				break
 			}
 			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
 		}

@@ -59,7 +59,7 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	if err != nil {
 		return fmt.Errorf("object %s: %w", name, err)
 	}
-	defer object.Close() //nolint:errcheck // it is only read
+	defer object.Close()
 	data, err := io.ReadAll(io.LimitReader(object, events.MaxRecordBytes*2))
 	if errors.Is(err, jetstream.ErrDigestMismatch) {
 		return events.Permanent(fmt.Errorf("object %s: %w", name, err))

@@ -1,0 +1,190 @@
+package broker_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+const refPrefix = "nats-object://parley-objects/"
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestDataTravelsByReferenceFromTheLimitOn(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	for name, c := range map[string]struct {
+		size      int
+		offloaded bool
+	}{
+		"none": {0, false}, "the limit": {events.MaxInlineData, false}, "one more": {events.MaxInlineData + 1, true},
+		"the largest record": {events.MaxRecordBytes, true}, "what a record becomes": {events.MaxRecordBytes + 4096, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := bytes.Repeat([]byte("parley "), c.size/7+1)[:c.size]
+			e := events.Event{Data: bytes.Clone(data)}
+			if err := b.Offload(t.Context(), &e); err != nil {
+				t.Fatal(err)
+			}
+			if c.offloaded && (e.DataRef != refPrefix+digest(data) || e.Data != nil) || !c.offloaded && e.DataRef != "" {
+				t.Errorf("dataref %q, %d bytes", e.DataRef, len(e.Data))
+			}
+			if err := b.Resolve(t.Context(), &e); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(e.Data, data) || e.DataRef != "" {
+				t.Errorf("came back as %d bytes, dataref %q", len(e.Data), e.DataRef)
+			}
+		})
+	}
+}
+
+func TestAReferenceThatLeadsNowhereIsPermanent(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	store, err := admin(t, b).ObjectStore(t.Context(), broker.ObjectsBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := digest([]byte("what it should be"))
+	if _, err := store.PutBytes(t.Context(), wrong, []byte("what it is")); err != nil {
+		t.Fatal(err)
+	}
+	deleted := digest([]byte("deleted"))
+	if _, err := store.PutBytes(t.Context(), deleted, []byte("deleted")); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), deleted); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ref      string
+		notFound bool
+	}{
+		"missing":            {refPrefix + digest([]byte("missing")), true},
+		"deleted":            {refPrefix + deleted, true},
+		"other bytes":        {refPrefix + wrong, false},
+		"another's":          {"https://example.com/" + wrong, false},
+		"another bucket":     {"nats-object://other/" + wrong, false},
+		"no name":            {refPrefix, false},
+		"a path":             {refPrefix + "../" + wrong, false},
+		"half a digest":      {refPrefix + wrong[:32], false},
+		"no digest":          {refPrefix + strings.Repeat("z", 64), false},
+		"digest and more":    {refPrefix + wrong + "00", false},
+		"capital hexadecima": {refPrefix + strings.ToUpper(deleted), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := events.Event{DataRef: c.ref}
+			err := b.Resolve(t.Context(), &e)
+			if !events.IsPermanent(err) || errors.Is(err, broker.ErrNotFound) != c.notFound {
+				t.Errorf("got %v", err)
+			}
+			if e.DataRef != c.ref || e.Data != nil {
+				t.Errorf("the event became %+v", e)
+			}
+		})
+	}
+}
+
+func TestBytesThatAreLostInTheStoreArePermanent(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	e := events.Event{Data: make([]byte, 3<<20)}
+	if err := b.Offload(t.Context(), &e); err != nil {
+		t.Fatal(err)
+	}
+	s, err := admin(t, b).Stream(t.Context(), "OBJ_"+broker.ObjectsBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteMsg(t.Context(), 2); err != nil { // the second of its chunks
+		t.Fatal(err)
+	}
+	if err := b.Resolve(t.Context(), &e); !events.IsPermanent(err) || !errors.Is(err, jetstream.ErrDigestMismatch) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDataThatIsThereIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	e := events.Event{DataRef: "https://example.com/x", Data: []byte("x")}
+	if err := b.Resolve(t.Context(), &e); err != nil || string(e.Data) != "x" || e.DataRef == "" {
+		t.Errorf("%v, %+v", err, e)
+	}
+}
+
+// An object lives from its last publication on, so that none that is referred to ends before the reference.
+func TestEachPublicationPutsTheObjectAnew(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	data := make([]byte, 2<<20)
+	store, err := admin(t, b).ObjectStore(t.Context(), broker.ObjectsBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last time.Time
+	for range 3 {
+		e := events.Event{Data: data}
+		if err := b.Offload(t.Context(), &e); err != nil {
+			t.Fatal(err)
+		}
+		info, err := store.GetInfo(t.Context(), digest(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !info.ModTime.After(last) {
+			t.Errorf("put at %v, not after %v", info.ModTime, last)
+		}
+		last = info.ModTime
+	}
+	// 2 MiB and the object's description: what was there before is gone.
+	if s := size(t, b, "OBJ_"+broker.ObjectsBucket); s.Bytes > 2<<20+64<<10 {
+		t.Errorf("the store has %d bytes", s.Bytes)
+	}
+}
+
+func TestAnObjectThatIsPutAnewWhileItIsReadIsNeverTakenForDamaged(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<17)
+	e := events.Event{Data: data}
+	if err := b.Offload(t.Context(), &e); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	for range 2 {
+		group.Go(func() {
+			for range 10 {
+				again := events.Event{Data: data}
+				if err := b.Offload(t.Context(), &again); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		for range 10 {
+			read := e
+			if err := b.Resolve(t.Context(), &read); events.IsPermanent(err) {
+				t.Error(err)
+			} else if err == nil && !bytes.Equal(read.Data, data) {
+				t.Error("other bytes")
+			}
+		}
+	})
+}
