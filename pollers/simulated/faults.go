@@ -35,7 +35,7 @@ func ParseFaults(text string) (Faults, error) {
 		p := 0.05
 		if given {
 			var err error
-			if p, err = strconv.ParseFloat(share, 64); err != nil || p < 0 || p > 0.9 {
+			if p, err = strconv.ParseFloat(share, 64); err != nil || !(p >= 0 && p <= 0.9) { // NaN is no share either
 				return nil, fmt.Errorf("fault %q: want a share from 0 to 0.9 after =", item)
 			}
 		}

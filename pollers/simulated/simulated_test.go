@@ -1,0 +1,117 @@
+package simulated_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/parley-stream/parley/pollers/simulated"
+)
+
+var start = time.Date(2026, 10, 27, 15, 4, 5, 0, time.UTC)
+
+func account(now time.Time, o simulated.Options) *simulated.Account {
+	o.Seed, o.Start, o.Now = 7, start, func() time.Time { return now }
+	return simulated.New(o)
+}
+
+func TestOneSeedIsOneStory(t *testing.T) {
+	a, b := account(start, simulated.Options{}), account(start, simulated.Options{})
+	if !reflect.DeepEqual(a.Chats(), b.Chats()) || !reflect.DeepEqual(a.Agents(), b.Agents()) {
+		t.Error("two accounts of one seed differ")
+	}
+	if n := len(a.Chats()); n != 200 {
+		t.Errorf("%d chats; want the default, 200", n)
+	}
+}
+
+func TestOnlyWhatHasHappenedIsSeen(t *testing.T) {
+	for _, now := range []time.Time{start.AddDate(0, 0, -7), start, start.Add(3 * time.Hour)} {
+		chats := account(now, simulated.Options{LivePerHour: 20}).Chats()
+		for i, c := range chats {
+			if c.End.After(now) || c.RatedAt.After(now) || c.TaggedAt.After(now) || c.ChangedAt.After(now) || c.ChangedAt.Before(c.End) {
+				t.Errorf("at %s chat %d is seen with end %s, rating %s, tags %s, change %s", now, c.Number, c.End, c.RatedAt, c.TaggedAt, c.ChangedAt)
+			}
+			if c.RatedAt.IsZero() && c.Comment != "" || c.TaggedAt.IsZero() && c.Tags != nil {
+				t.Errorf("chat %d shows a rating or tags before their time", c.Number)
+			}
+			if i > 0 && c.End.Before(chats[i-1].End) {
+				t.Errorf("chat %d is not in the order of the ends", c.Number)
+			}
+		}
+	}
+	before, later := account(start, simulated.Options{LivePerHour: 20}), account(start.Add(3*time.Hour), simulated.Options{LivePerHour: 20})
+	if n := len(later.Chats()) - len(before.Chats()); n != 60 {
+		t.Errorf("%d chats arrived in three hours; want 60", n)
+	}
+}
+
+func TestAChangeIsOfExactlyTheseChats(t *testing.T) {
+	a := account(start, simulated.Options{Chats: 50, Malformed: 3})
+	before := a.Chats()
+	numbers := map[int]bool{}
+	for _, n := range a.Change(4) {
+		numbers[n] = true
+	}
+	if len(numbers) != 4 {
+		t.Fatalf("%d numbers; want 4", len(numbers))
+	}
+	malformed := 0
+	for i, c := range a.Chats() {
+		if changed := !reflect.DeepEqual(c, before[i]); changed != numbers[c.Number] || changed && (c.Malformed || c.Missed || c.Edits != 1 || !c.ChangedAt.Equal(start)) {
+			t.Errorf("chat %d changed: %v; it is now %+v", c.Number, changed, c)
+		}
+		if c.Malformed {
+			malformed++
+		}
+	}
+	if malformed != 3 {
+		t.Errorf("%d malformed chats; want 3", malformed)
+	}
+	if n := len(a.Change(1000)); n >= 50 || n < 30 {
+		t.Errorf("%d of 50 chats could be changed", n)
+	}
+}
+
+func TestFaultsAreReadStrictly(t *testing.T) {
+	got, err := simulated.ParseFaults("429=0.1, cut=0.05,,html")
+	if want := (simulated.Faults{"429": 0.1, "cut": 0.05, "html": 0.05}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for _, text := range []string{"418", "429=", "429=-1", "429=1", "429=NaN", "cut=x", "=0.1"} {
+		if got, err := simulated.ParseFaults(text); err == nil {
+			t.Errorf("%q is %v; want an error", text, got)
+		}
+	}
+}
+
+func TestFaultsHappenAndPass(t *testing.T) {
+	const body = "a body of some length"
+	well := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	for name, want := range map[string]int{simulated.Fault429: 429, simulated.Fault500: 500, simulated.FaultHTML: 200, simulated.FaultCut: 200} {
+		server := httptest.NewServer(simulated.Faulty(well, simulated.Faults{name: 0.5}, 7))
+		faults := 0
+		for range 40 {
+			resp, err := http.Get(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if string(got) == body && err == nil {
+				continue
+			}
+			faults++
+			if resp.StatusCode != want || name == simulated.FaultCut && err == nil || name == simulated.Fault429 && resp.Header.Get("Retry-After") != "1" {
+				t.Errorf("%s: status %d, error %v, body %q", name, resp.StatusCode, err, got)
+			}
+		}
+		server.Close()
+		if faults < 8 || faults > 32 {
+			t.Errorf("%s: %d of 40 requests; want about half", name, faults)
+		}
+	}
+}
