@@ -21,6 +21,7 @@ type item struct {
 	entity   events.Entity
 	path     string // <kind>.<vendor>.<source>.<entity>: the end of its subjects
 	content  []byte
+	size     int // of the raw data
 	digest   string
 	fence    fence
 	err      error // it is a dead letter
@@ -29,14 +30,30 @@ type item struct {
 // process turns a batch of deliveries into events and acknowledges them. After an error nothing that is
 // not acknowledged may be taken for done: the caller resets the consumer.
 func (p *partition) process(ctx context.Context, deliveries []*broker.Delivery) error {
-	items := make([]*item, len(deliveries))
-	for i, d := range deliveries {
+	var items []*item
+	size := 0
+	for _, d := range deliveries {
 		it, err := p.prepare(ctx, d)
 		if err != nil {
 			return err
 		}
-		items[i] = it
+		items = append(items, it)
+		// Large records are fetched from the object store: only so many of them are in memory at once.
+		if size += it.size + len(it.content); size > partBytes {
+			if err := p.part(ctx, items); err != nil {
+				return err
+			}
+			items, size = nil, 0
+		}
 	}
+	return p.part(ctx, items)
+}
+
+// partBytes is about how much raw data is held at once.
+const partBytes = 16 << 20
+
+// part brings some consecutive records to their end.
+func (p *partition) part(ctx context.Context, items []*item) error {
 	left, err := p.bury(ctx, items)
 	if err != nil {
 		return err
@@ -66,6 +83,7 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 		}
 	}
 	if err == nil {
+		it.size = len(event.Data)
 		it.record, err = events.DecodeRecord(event.Data)
 	}
 	if err != nil {
@@ -180,6 +198,7 @@ func (p *partition) learn(ctx context.Context, items []*item) error {
 			if known, err = decodeState(m.Data); err != nil {
 				return err
 			}
+			known.stored = m.Sequence
 		}
 		p.cache.Add(path, known)
 	}
@@ -324,7 +343,7 @@ func (p *partition) message(ctx context.Context, it *item) (broker.Message, erro
 func (p *partition) stored(it *item, sequence uint64) {
 	known, _ := p.cache.Get(it.path)
 	p.dirty[it.path] = true
-	p.cache.Add(it.path, state{sequence: sequence, revision: known.revision + 1, digest: it.digest, fence: it.fence})
+	p.cache.Add(it.path, state{sequence: sequence, revision: known.revision + 1, digest: it.digest, fence: it.fence, stored: known.stored})
 }
 
 // repair looks refused entities up in EVENTS, which is the truth. One whose events have aged out keeps what STATE
@@ -345,9 +364,11 @@ func (p *partition) repair(ctx context.Context, items []*item) error {
 		known, _ := p.cache.Get(it.path)
 		known.sequence = 0
 		if m, ok := found[subjects[i]]; ok {
+			stored := known.stored
 			if known, err = stateOf(m); err != nil {
 				return fmt.Errorf("last event of %s: %w", it.path, err)
 			}
+			known.stored = stored
 		}
 		p.dirty[it.path] = true
 		p.cache.Add(it.path, known)
@@ -356,28 +377,90 @@ func (p *partition) repair(ctx context.Context, items []*item) error {
 }
 
 // remember writes STATE for the items' entities, also for those that were found in EVENTS already:
-// a crash may have kept STATE from being written.
+// a crash may have kept STATE from being written. Each write names the entry that it replaces: what an owner of the past sends late is
+// refused, and cannot make a content that returns look known.
 func (p *partition) remember(ctx context.Context, items []*item) error {
-	messages := make([]broker.Message, 0, len(items))
+	var dirty []*item
 	for _, it := range items {
-		if !p.dirty[it.path] {
-			continue
+		if p.dirty[it.path] {
+			dirty = append(dirty, it)
 		}
-		delete(p.dirty, it.path)
-		known, _ := p.cache.Get(it.path)
-		messages = append(messages, broker.Message{Subject: stateSubject(it.path), Data: known.encode()})
 	}
-	if len(messages) == 0 {
+	for attempt := 0; len(dirty) > 0; attempt++ {
+		if attempt == maxRepairs {
+			return fmt.Errorf("the state of %d entities is refused again and again: another processor writes it", len(dirty))
+		}
+		refused, err := p.writeState(ctx, dirty, attempt > 0)
+		if err != nil {
+			return err
+		}
+		if err := p.relearn(ctx, refused); err != nil {
+			return err
+		}
+		dirty = refused
+	}
+	return nil
+}
+
+// writeState writes the items' states and gives those whose entry in STATE was not the expected one.
+func (p *partition) writeState(ctx context.Context, items []*item, alone bool) (refused []*item, err error) {
+	messages := make([]broker.Message, len(items))
+	for i, it := range items {
+		known, _ := p.cache.Get(it.path)
+		messages[i] = broker.Message{
+			Subject: stateSubject(it.path), Data: known.encode(),
+			Header: map[string][]string{broker.HeaderExpectedSequence: {strconv.FormatUint(known.stored, 10)}},
+		}
+	}
+	written := func(it *item, sequence uint64) {
+		known, _ := p.cache.Get(it.path)
+		known.stored = sequence
+		p.cache.Add(it.path, known)
+		delete(p.dirty, it.path)
+	}
+	if len(items) >= atomicFrom && !alone {
+		first, err := p.broker.PublishAtomic(ctx, messages)
+		if errors.Is(err, broker.ErrConflict) {
+			return items, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i, it := range items {
+			written(it, first+uint64(i))
+		}
+		return nil, nil
+	}
+	for i, result := range p.broker.Publish(ctx, messages) {
+		switch {
+		case errors.Is(result.Err, broker.ErrConflict):
+			refused = append(refused, items[i])
+		case result.Err != nil:
+			return nil, fmt.Errorf("write state: %w", result.Err)
+		default:
+			written(items[i], result.Sequence)
+		}
+	}
+	return refused, nil
+}
+
+// relearn looks up which entry of STATE an item's must replace. What the entry says does not count: EVENTS has just been written.
+func (p *partition) relearn(ctx context.Context, items []*item) error {
+	if len(items) == 0 {
 		return nil
 	}
-	if len(messages) >= atomicFrom {
-		_, err := p.broker.PublishAtomic(ctx, messages)
+	subjects := make([]string, len(items))
+	for i, it := range items {
+		subjects[i] = stateSubject(it.path)
+	}
+	found, err := p.broker.Last(ctx, broker.State, subjects)
+	if err != nil {
 		return err
 	}
-	for _, result := range p.broker.Publish(ctx, messages) {
-		if result.Err != nil {
-			return fmt.Errorf("write state: %w", result.Err)
-		}
+	for i, it := range items {
+		known, _ := p.cache.Get(it.path)
+		known.stored = found[subjects[i]].Sequence
+		p.cache.Add(it.path, known)
 	}
 	return nil
 }

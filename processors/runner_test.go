@@ -391,3 +391,34 @@ func total(r *processors.Runner) (n int) {
 	}
 	return n
 }
+
+func TestAStateThatAnOwnerOfThePastWritesLateIsRefused(t *testing.T) {
+	b := open(t, broker.Options{})
+	_, stop := start(t, b, processors.Options{})
+	raw(t, b, chat{ID: "one", Text: "a"}, 1)
+	drained(t, b)
+	subjects, err := b.Subjects(t.Context(), broker.State, ">")
+	if err != nil || len(subjects) != 1 {
+		t.Fatalf("%d states, %v; want one", len(subjects), err)
+	}
+	for subject := range subjects {
+		last, err := b.Last(t.Context(), broker.State, []string{subject})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw(t, b, chat{ID: "one", Text: "b"}, 2)
+		drained(t, b)
+		// The old owner wakes up and sends again what it meant to send: after no entry.
+		late := broker.Message{Subject: subject, Data: last[subject].Data, Header: map[string][]string{broker.HeaderExpectedSequence: {"0"}}}
+		if result := b.Publish(t.Context(), []broker.Message{late})[0]; !errors.Is(result.Err, broker.ErrConflict) {
+			t.Fatalf("the late state: %v; want a conflict", result.Err)
+		}
+	}
+	stop()
+	start(t, b, processors.Options{})
+	raw(t, b, chat{ID: "one", Text: "a"}, 3)
+	drained(t, b)
+	if got := strings.Join(texts(t, emitted(t, b), "one"), ""); got != "aba" {
+		t.Errorf("%s; want aba", got)
+	}
+}

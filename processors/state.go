@@ -14,22 +14,26 @@ import (
 // headerFence carries an event's fence, so that EVENTS alone can tell what STATE must hold.
 const headerFence = "Parley-Fence"
 
+// maxAhead is how far a vendor's clock or zone may be ahead of ours.
+const maxAhead = 25 * time.Hour
+
 // fence orders readings of one entity: by the vendor's own time of change where there is one, then by when the vendor was
 // asked, then by RAW's sequence. A reading that is not newer than the last one that counted is dropped: an older
 // fetch that arrives late never overwrites a newer one.
 type fence struct {
-	version   int64 // Unix nanoseconds; 0: the vendor gives none
-	requested int64
+	version   int64 // Unix microseconds; 0: the vendor gives none
+	requested int64 // Unix microseconds
 	sequence  uint64
 }
 
 func newFence(version, requested time.Time, sequence uint64) fence {
 	f := fence{sequence: sequence}
-	if !version.IsZero() {
-		f.version = version.UnixNano()
-	}
 	if !requested.IsZero() {
-		f.requested = requested.UnixNano()
+		f.requested = requested.UnixMicro()
+	}
+	// A time of change that lies ahead of the request is a mistake, and would make every later one look old.
+	if !version.IsZero() && !version.After(requested.Add(maxAhead)) {
+		f.version = version.UnixMicro()
 	}
 	return f
 }
@@ -68,6 +72,7 @@ type state struct {
 	revision uint64
 	digest   string
 	fence    fence
+	stored   uint64 // the sequence of this entry in STATE; 0: there is none
 }
 
 // encode writes STATE's value: four words.

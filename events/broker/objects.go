@@ -9,17 +9,25 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-stream/parley/events"
 )
 
+const (
+	// objectPatience is how long the largest object may take over a slow line.
+	objectPatience = 5 * time.Minute
+	// objectRenewal is the age from which an object is put anew when it is referred to; objectTTL allows for it.
+	objectRenewal = 12 * time.Hour
+)
+
 const dataRefPrefix = "nats-object://" + ObjectsBucket + "/"
 
 // Offload puts an event's data into the object store when it is too large for a message, and leaves a reference
-// (the CloudEvents claim check). It must be called at every publication: each puts the object anew, so
-// that it outlives the message.
+// (the CloudEvents claim check). It must be called at every publication: each makes sure that the object
+// outlives the message.
 func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	if len(e.Data) <= events.MaxInlineData {
 		return nil
@@ -30,8 +38,13 @@ func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	if err != nil {
 		return fmt.Errorf("object store: %w", err)
 	}
-	if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(e.Data)); err != nil {
-		return fmt.Errorf("object %s: %w", name, err)
+	ctx, cancel := context.WithTimeout(ctx, objectPatience)
+	defer cancel()
+	// Putting replaces the chunks under whoever reads them: an object that is young enough is left alone.
+	if info, err := store.GetInfo(ctx, name); err != nil || time.Since(info.ModTime) > objectRenewal {
+		if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(e.Data)); err != nil {
+			return fmt.Errorf("object %s: %w", name, err)
+		}
 	}
 	e.DataRef, e.Data = dataRefPrefix+name, nil
 	return nil
@@ -52,6 +65,9 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	if err != nil {
 		return fmt.Errorf("object store: %w", err)
 	}
+	// Without a deadline of its own a reader has five seconds for everything.
+	ctx, cancel := context.WithTimeout(ctx, objectPatience)
+	defer cancel()
 	object, err := store.Get(ctx, name)
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return events.Permanent(fmt.Errorf("object %s: %w", name, ErrNotFound))

@@ -71,7 +71,7 @@ func (b *Broker) Provision(ctx context.Context) error {
 
 // objectTTL outlives every message that can refer to an object: each reference puts its object anew.
 func (b *Broker) objectTTL() time.Duration {
-	return max(b.options.RawRetention, b.options.EventsRetention, deadRetention) + 24*time.Hour
+	return max(b.options.RawRetention, b.options.EventsRetention) + deadRetention + 24*time.Hour
 }
 
 func (b *Broker) provisionStream(ctx context.Context, cfg jetstream.StreamConfig) error {
