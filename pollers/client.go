@@ -237,8 +237,14 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 // statusBytes is how much of the body of another status than 200 is kept.
 const statusBytes = 4 << 10
 
+// statusPatience is how long the body of an error may take.
+const statusPatience = 5 * time.Second
+
 func (c *Client) statusError(resp *http.Response, out *Response, place string) error {
+	// A body that drips is not waited for: what has come is enough for a message.
+	impatient := time.AfterFunc(statusPatience, func() { _ = resp.Body.Close() })
 	snippet, _ := io.ReadAll(io.LimitReader(out.Body, statusBytes))
+	impatient.Stop()
 	var err error = &StatusError{Status: resp.StatusCode, Body: c.secrets.redactStart(snippet, len(snippet) == statusBytes), URL: place}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -83,7 +83,8 @@ func (p Plan) Due(entries []Entry, now time.Time) []Task {
 
 // due tells whether a window of the ledger is to be read again, and why.
 func (p Plan) due(e Entry, now time.Time) (Class, bool) {
-	if e.State == StateSplit || p.waits(e, now) {
+	// Half of a window that was split while it was open may lie in the future.
+	if e.State == StateSplit || p.waits(e, now) || e.From.After(now) {
 		return 0, false
 	}
 	class := ClassBackfill
@@ -96,7 +97,7 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 		return class, true
 	case !p.OnceSince.IsZero():
 		young := open || now.Sub(e.To) < p.maxSettle()
-		return class, e.ReadAt.Before(p.OnceSince) && (young || e.ReadAt.Before(e.To))
+		return class, e.ReadAt.Before(p.OnceSince) && (young || e.State != StateComplete || e.ReadAt.Before(e.To))
 	case e.Snapshot():
 		return class, !now.Before(e.ReadAt.Add(p.SnapshotInterval))
 	case open:

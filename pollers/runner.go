@@ -93,9 +93,12 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 	if err != nil {
 		return err
 	}
-	if r.once() && state.Paused != "" {
-		// Somebody may have mended the credentials since: a run that ends does not wait for the next probe.
-		state.Paused = ""
+	if state.Paused != "" {
+		// Somebody may have mended the credentials since: a new process asks at once, and a run that ends does not ask twice.
+		state.ProbeAt, state.Probes = r.now(), 0
+		if r.once() {
+			state.Paused = ""
+		}
 		if _, err := saveState(ctx, r.sources, s.Settings.Name, state); err != nil && !errors.Is(err, broker.ErrConflict) {
 			return err
 		}
@@ -127,8 +130,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	r.gate.look(ctx, r.broker, r.now()) // before the first window is taken
-	wg.Go(func() { r.gate.watch(ctx, r.broker, r.now) })
+	r.gate.look(ctx, r.broker, r.log, r.now()) // before the first window is taken
+	wg.Go(func() { r.gate.watch(ctx, r.broker, r.log, r.now) })
 	wg.Go(func() { r.follow(ctx) })
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
@@ -305,6 +308,8 @@ type Progress struct {
 	Failed []Entry
 	// Paused says why the vendor refuses the credentials; "": it does not.
 	Paused string
+	// Partial are the windows of which the vendor's cap hides a part at the finest grain.
+	Partial []Entry
 }
 
 // Progress tells for a source how many of the windows that the ledger has or misses are read.
@@ -326,7 +331,10 @@ func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
 			switch e.State {
 			case StateFailed:
 				p.Failed = append(p.Failed, e)
-			case StateComplete, StatePartial:
+			case StatePartial:
+				p.Partial = append(p.Partial, e)
+				p.Done++
+			case StateComplete:
 				p.Done++
 			}
 		}
@@ -345,31 +353,50 @@ const (
 	gateFill = 80
 )
 
-func (g *gate) watch(ctx context.Context, b *broker.Broker, now func() time.Time) {
+func (g *gate) watch(ctx context.Context, b *broker.Broker, log *slog.Logger, now func() time.Time) {
 	for wait(ctx, gateLook) == nil {
-		g.look(ctx, b, now())
+		g.look(ctx, b, log, now())
 	}
 }
 
 // look leaves the gate as it is when the broker cannot be asked.
-func (g *gate) look(ctx context.Context, b *broker.Broker, now time.Time) {
-	if closed, err := behind(ctx, b, now); err == nil {
-		g.closed.Store(closed)
+func (g *gate) look(ctx context.Context, b *broker.Broker, log *slog.Logger, now time.Time) {
+	why, err := behind(ctx, b, now)
+	if err != nil {
+		return
+	}
+	if was := g.closed.Swap(why != ""); why != "" && !was {
+		log.Warn("nothing more is fetched for now", "why", why)
+	} else if why == "" && was {
+		log.Info("fetching goes on")
 	}
 }
 
-// behind tells whether processors are too far behind for more records to be fetched.
-func behind(ctx context.Context, b *broker.Broker, now time.Time) (bool, error) {
-	state, err := b.StreamState(ctx, broker.Raw)
-	if err != nil {
-		return false, err
-	}
-	if state.MaxBytes > 0 && state.Bytes*100 > uint64(state.MaxBytes)*gateFill {
-		return true, nil
+// behind tells why no more records may be fetched; "" when they may. Records that are processed make room first.
+func behind(ctx context.Context, b *broker.Broker, now time.Time) (why string, err error) {
+	for {
+		state, err := b.StreamState(ctx, broker.Raw)
+		if err != nil {
+			return "", err
+		}
+		if state.MaxBytes <= 0 || state.Bytes*100 <= uint64(state.MaxBytes)*gateFill {
+			break
+		}
+		trimmed, err := b.TrimRaw(ctx)
+		if err != nil {
+			return "", err
+		}
+		if !trimmed {
+			return fmt.Sprintf("%s holds %d bytes that are not processed yet, more than %d %% of PARLEY_RAW_MAX_BYTES (%d); processors must catch up",
+				broker.Raw, state.Bytes, gateFill, state.MaxBytes), nil
+		}
 	}
 	oldest, err := b.OldestUnprocessed(ctx)
 	if err != nil || oldest.IsZero() {
-		return false, err
+		return "", err
 	}
-	return now.Sub(oldest) > b.Options().RawRetention/gateAge, nil
+	if age, limit := now.Sub(oldest), b.Options().RawRetention/gateAge; age > limit {
+		return fmt.Sprintf("the oldest record that is not processed yet is %s old, more than a quarter of PARLEY_RAW_RETENTION; processors must catch up", age.Round(time.Minute)), nil
+	}
+	return "", nil
 }

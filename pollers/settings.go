@@ -130,6 +130,9 @@ func (s Settings) check(vars *settings.Vars) {
 		fault("CONCURRENCY", "want 1 to 64")
 	}
 	zone := s.Location(time.UTC) // a date's midnight is the vendor's zone's, which is not known here
+	if until := s.Until.In(time.UTC); s.Since.In(time.UTC).IsZero() && !until.IsZero() && until.Before(time.Now().Add(-sinceDefault)) {
+		vars.Fault("UNTIL", "want a moment in the last 24 hours or later, or SINCE set to when it begins: without it a source begins 24 hours ago")
+	}
 	if since, until := s.Since.In(zone), s.Until.In(zone); !until.IsZero() && !since.Before(until) {
 		fault("UNTIL", "want a moment after SINCE")
 	}

@@ -25,6 +25,8 @@ type Source struct {
 	Credential string
 	// Secrets are kept out of everything that this source says.
 	Secrets Redactor
+	// bodies redacts records: of longer secrets alone, because a short one may be a word of the vendor's format.
+	bodies Redactor
 
 	client *Client // the room's, which Bind gives its budget
 }
@@ -39,6 +41,7 @@ func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *S
 	s.Poller = open(s.Settings, vars, Env{
 		Connect: func(account string, rate Rate, secrets []string) *Client {
 			s.Account, s.Rate, s.Secrets = account, rate, NewRedactor(secrets)
+			s.bodies = NewRedactor(slices.DeleteFunc(slices.Clone(secrets), func(secret string) bool { return len(secret) < minBodySecret }))
 			s.client = NewClient(ClientOptions{Secrets: secrets, Retries: requestRetries})
 			return s.client
 		},
@@ -63,6 +66,9 @@ func (s *Source) checkStreams(vars *settings.Vars) {
 		}
 	}
 }
+
+// minBodySecret is the length from which a secret is looked for in records.
+const minBodySecret = 10
 
 // requestRetries is how often one request is tried again before its window fails: a window of many requests would
 // otherwise not survive a vendor's bad moment.

@@ -3,6 +3,7 @@ package pollers
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -275,16 +276,21 @@ func (w *worker) publish(ctx context.Context, window Window) *publication {
 	}
 }
 
+// maxKey bounds a record's key: it travels in headers, of which a message has 64 KiB, twice and percent-encoded.
+const maxKey = 4 << 10
+
 // emit stamps a record and sends it. What the room gave may be reused once emit returns: the encoding is a copy.
 func (p *publication) emit(r events.Record) error {
 	source := p.worker.source
 	r.Vendor, r.Source, r.Stream = source.Settings.Vendor, source.Settings.Name, p.window.Stream
 	r.Timezone = source.Poller.Describe().Location.String()
 	r.WindowFrom, r.WindowTo, r.Traceparent = p.window.From, p.window.To, p.traceparent
+	reason := p.unfit(&r)
 	for i := range r.Parts {
 		// A vendor may echo the key that it was asked with.
-		r.Parts[i].Body.Bytes = source.Secrets.RedactBytes(r.Parts[i].Body.Bytes)
+		r.Parts[i].Body.Bytes = source.bodies.RedactBytes(r.Parts[i].Body.Bytes)
 	}
+	r.Key = source.bodies.Redact(r.Key)
 	fingerprint, err := hex.DecodeString(r.Fingerprint())
 	if err != nil {
 		return fmt.Errorf("fingerprint of %s: %w", r.Key, err)
@@ -297,8 +303,8 @@ func (p *publication) emit(r events.Record) error {
 	if err != nil {
 		return err
 	}
-	if body, too := r.Oversize(); too {
-		return p.bury(&r, event, fmt.Sprintf("the record has %d bytes (sha256 %s); %d are the most that is kept whole", body.Size, body.SHA256, events.MaxRecordBytes))
+	if reason != "" {
+		return p.bury(&r, event, reason)
 	}
 	if err := p.worker.broker.Offload(p.ctx, &event); err != nil {
 		return err
@@ -306,6 +312,38 @@ func (p *publication) emit(r events.Record) error {
 	message := broker.Message{Subject: events.RawSubject(&r), Header: make(map[string][]string, 12), Data: event.Data}
 	event.SetHeaders(message.Header)
 	return p.pipeline.Send(message)
+}
+
+// unfit says why a record cannot travel, and cuts it to what its dead letter can hold; "" when it can.
+func (p *publication) unfit(r *events.Record) (reason string) {
+	size := int64(0)
+	for _, part := range r.Parts {
+		size += max(part.Body.Size, int64(len(part.Body.Bytes)))
+	}
+	body, cut := r.Oversize()
+	switch {
+	case cut:
+		reason = fmt.Sprintf("the record has %d bytes (sha256 %s); %d are the most that is kept whole", body.Size, body.SHA256, events.MaxRecordBytes)
+	case size > events.MaxRecordBytes:
+		reason = fmt.Sprintf("the record's %d parts have %d bytes; %d are the most that is kept whole", len(r.Parts), size, events.MaxRecordBytes)
+	case len(r.Key) > maxKey:
+		reason = fmt.Sprintf("the record's key has %d bytes, more than %d; it begins with %q", len(r.Key), maxKey, r.Key[:64])
+	default:
+		return ""
+	}
+	if len(r.Key) > maxKey {
+		r.Key = ""
+	}
+	parts := make([]events.Part, len(r.Parts))
+	for i, part := range r.Parts {
+		if b := part.Body.Bytes; len(b) > events.OversizeKeptBytes {
+			sum := sha256.Sum256(b)
+			part.Body = events.Body{Bytes: b[:events.OversizeKeptBytes], Size: int64(len(b)), SHA256: hex.EncodeToString(sum[:])}
+		}
+		parts[i] = part
+	}
+	r.Parts = parts
+	return reason
 }
 
 // bury dead-letters a record that cannot travel on. The same record read again within a day is the same dead letter.
