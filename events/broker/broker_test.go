@@ -21,7 +21,15 @@ import (
 	"github.com/parley-stream/parley/events/broker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The server does not wait for its own goroutines when it stops; it must be ours that are all gone.
+func TestMain(m *testing.M) {
+	const of = "github.com/nats-io/nats-server/v2/server"
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction(of+".(*msgBlock).flushLoop"),
+		goleak.IgnoreAnyFunction(of+".(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction(of+"/ats.Register.func1"),
+	)
+}
 
 // open starts an embedded server in a directory of its own, with every stream. It does not sync, unless it is told to.
 func open(t testing.TB, o broker.Options) *broker.Broker {

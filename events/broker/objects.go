@@ -41,7 +41,7 @@ func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, objectPatience)
 	defer cancel()
 	// Putting replaces the chunks under whoever reads them: an object that is young enough is left alone.
-	if info, err := store.GetInfo(ctx, name); err != nil || time.Since(info.ModTime) > objectRenewal {
+	if info, err := store.GetInfo(ctx, name); err != nil || !outlives(info.ModTime, time.Now()) {
 		if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(e.Data)); err != nil {
 			return fmt.Errorf("object %s: %w", name, err)
 		}
@@ -49,6 +49,9 @@ func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	e.DataRef, e.Data = dataRefPrefix+name, nil
 	return nil
 }
+
+// outlives tells whether an object that was put at a time outlives every message that refers to it from now on.
+func outlives(put, now time.Time) bool { return now.Sub(put) <= objectRenewal }
 
 // Resolve fetches the data that an event refers to; an event with its data is left alone. The error is permanent when the reference is
 // none of ours, when there is no such object (ErrNotFound), or when its bytes do not have the digest that names it. An object that is
