@@ -140,6 +140,10 @@ func TestWhatIsDue(t *testing.T) {
 			now: clock.Add(minute), entries: append(rest("17T12 17T14 17T14:01")[1:], with(entry(t, "17T14 17T15"), failed)),
 			plan: func(p *pollers.Plan) { p.Start = moment(t, "17T06") }, want: []string{"live 17T14:00-17T15:00"},
 		},
+		"half of a split window that is not yet": {
+			plan:    func(p *pollers.Plan) { p.Start = moment(t, "17T14") },
+			entries: []pollers.Entry{entry(t, "17T14 17T14:40 17T14:30"), entry(t, "17T14:40 17T15")},
+		},
 		"a partial window settles like any": {
 			now: moment(t, "17T15"), plan: func(p *pollers.Plan) { p.Start, p.Until = moment(t, "17T12"), moment(t, "17T14") },
 			entries: []pollers.Entry{with(entry(t, "17T12 17T14 17T14:01"), func(e *pollers.Entry) { e.State = pollers.StatePartial })}, want: []string{"settle 17T12:00-17T14:00"},
@@ -183,6 +187,7 @@ func TestWhatIsDueOnce(t *testing.T) {
 		"one that was read while it was open":      {entry: entry(t, "10T00 10T06 10T05"), want: window},
 		"a young one that an earlier run read":     {entry: entry(t, "17T06 17T12 17T14"), want: []string{"backfill 17T06:00-17T12:00"}},
 		"a young one that this run read":           {entry: entry(t, "17T06 17T12 17T14:20")},
+		"a partial one that an earlier run read":   {entry: with(entry(t, read), func(e *pollers.Entry) { e.State = pollers.StatePartial }), want: window},
 		"one that this run failed to read, waits":  {entry: with(entry(t, "10T00 10T06"), failedAt(clock, 1))},
 		"one that this run gave up":                {entry: with(entry(t, "10T00 10T06"), failedAt(clock.Add(-2*minute), pollers.OnceAttempts)), gaveUp: true},
 		"one that an earlier run failed to read":   {entry: with(entry(t, "10T00 10T06"), failedAt(clock.Add(-15*minute), 1)), want: window},

@@ -575,6 +575,36 @@ func TestARecordThatIsTooLargeIsADeadLetterAndTheRestGoesOn(t *testing.T) {
 	}
 }
 
+func TestARecordThatCannotTravelIsADeadLetterThatCan(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	wide := record("wide", strings.Repeat("x", 20<<20))
+	wide.Parts = append(wide.Parts, wide.Parts[0])
+	p := &scripted{fetch: func(_ context.Context, _ pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		for _, r := range []events.Record{wide, record(strings.Repeat("k", 100<<10), "text"), record("b", "2")} {
+			if err := emit(r); err != nil {
+				return pollers.Reading{}, err
+			}
+		}
+		return pollers.Reading{}, nil
+	}}
+	b.run(b.runner(pollers.Options{}, b.source("eu", p, b.clock.Closed(-3, -2))))
+	b.eventually("the window is complete", func() bool { return b.states("eu")[pollers.StateComplete] == 1 })
+	if dead, raw := b.size(broker.Dead).Messages, b.size(broker.Raw).Messages; dead != 2 || raw != 1 {
+		t.Fatalf("%d dead letters, %d records; want 2 and 1", dead, raw)
+	}
+	for sequence, want := range map[uint64]string{1: "2 parts have 41943040 bytes", 2: "key has 102400 bytes"} {
+		m, err := b.broker.Read(t.Context(), broker.Dead, sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		letter, err := events.ReadDeadLetter(m.Header)
+		if err != nil || !strings.Contains(letter.Reason, want) || len(m.Data) > 4*events.OversizeKeptBytes {
+			t.Errorf("the dead letter is %+v with %d bytes, %v; want %q", letter, len(m.Data), err, want)
+		}
+	}
+}
+
 func TestTwoRunnersShareTheWindowsAndTheConcurrency(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, broker.Options{})
