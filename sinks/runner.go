@@ -185,7 +185,7 @@ func (o *ownership) revive(ctx context.Context) error {
 	return o.consumer.Reset(ctx)
 }
 
-// standBy looks, while nothing comes, whether the owner still moves.
+// standBy looks, while nothing comes, whether the owner still is one and still moves.
 func (o *ownership) standBy(ctx context.Context) error {
 	state, err := o.consumer.State(ctx)
 	if err != nil {
@@ -195,7 +195,8 @@ func (o *ownership) standBy(ctx context.Context) error {
 		o.seen, o.seenAt = state, time.Now()
 		return nil
 	}
-	if time.Since(o.seenAt) < ownerPatience {
+	// Without an owner nobody will acknowledge what is held. One that is the owner may be slow.
+	if state.Pinned && time.Since(o.seenAt) < ownerPatience {
 		return nil
 	}
 	o.seenAt = time.Now()
