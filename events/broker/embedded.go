@@ -122,9 +122,11 @@ func (*serverLog) Tracef(string, ...any)  {}
 func (l *serverLog) Warnf(format string, v ...any) {
 	l.log.Warn("NATS server warns", "text", fmt.Sprintf(format, v...))
 }
+
 func (l *serverLog) Errorf(format string, v ...any) {
 	l.log.Error("NATS server reports an error", "text", fmt.Sprintf(format, v...))
 }
+
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.log.Error("NATS server cannot go on", "text", fmt.Sprintf(format, v...))
 }
