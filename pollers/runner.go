@@ -135,10 +135,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	wg.Go(func() { r.follow(ctx) })
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
-			consumer, err := r.broker.Consumer(ctx, broker.ConsumerConfig{
-				Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
-				MaxAckPending: s.Settings.Concurrency, AckWait: r.lease,
-			})
+			consumer, err := r.broker.Consumer(ctx, windowConsumer(s))
 			if err != nil {
 				cancel()
 				return err
@@ -160,6 +157,29 @@ func (r *Runner) follow(ctx context.Context) {
 			_ = wait(ctx, tick)
 		}
 	}
+}
+
+// windowConsumer describes the consumer that all workers of a source share.
+func windowConsumer(s *Source) broker.ConsumerConfig {
+	return broker.ConsumerConfig{
+		Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
+		MaxAckPending: s.Settings.Concurrency, AckWait: lease,
+	}
+}
+
+// TakeOver makes windows that are held by nobody any more free at once, without waiting for their leases. Only a process that
+// knows that it is alone may say so: one that has just started the server.
+func TakeOver(ctx context.Context, b *broker.Broker, sources []*Source) error {
+	for _, s := range sources {
+		consumer, err := b.Consumer(ctx, windowConsumer(s))
+		if err == nil {
+			err = consumer.Reset(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // plan offers what is due, again and again. Its copy of the ledger may lag: it then offers a window that was just

@@ -223,7 +223,7 @@ func (p *partition) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if failures++; failures == 1 {
+		if failures++; failures == 1 && p.broker.Connected() {
 			p.log.Warn("a partition is processed no further; trying again", "partition", p.number, "error", err.Error())
 		}
 		select {

@@ -156,6 +156,8 @@ func (w *world) readFiles(t testing.TB) files {
 	f := files{events: make(map[string]events.Event), entities: make(map[string]uint64)}
 	err := filepath.WalkDir(filepath.Join(w.dir, "out"), func(path string, d fs.DirEntry, err error) error {
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // the sink has not begun, or a file was finished while the folder was read
 		case err != nil:
 			return err
 		case d.IsDir() && strings.HasPrefix(d.Name(), "."):

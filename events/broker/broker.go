@@ -200,6 +200,9 @@ func (b *Broker) Close() {
 	}
 }
 
+// Embedded tells whether the server is this process's own: then no other process holds anything of it.
+func (b *Broker) Embedded() bool { return b.embedded != nil }
+
 // Options are those of Open with their defaults.
 func (b *Broker) Options() Options { return b.options }
 

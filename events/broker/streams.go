@@ -206,20 +206,25 @@ func (b *Broker) PurgeStream(ctx context.Context, stream string) error {
 // OldestUnprocessed is when the oldest record of RAW that is not acknowledged by its processor was stored; zero if
 // there is none.
 func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
+	_, at, err := b.oldestUnprocessed(ctx)
+	return at, err
+}
+
+// oldestUnprocessed gives that record's sequence and time; 0 if there is none.
+func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at time.Time, err error) {
 	partitions, err := b.Partitions(ctx)
 	if err != nil {
-		return time.Time{}, err
+		return 0, at, err
 	}
 	stream, err := b.js.Stream(ctx, Raw)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("stream %s: %w", Raw, err)
+		return 0, at, fmt.Errorf("stream %s: %w", Raw, err)
 	}
-	var oldest time.Time
 	for p := range partitions {
 		consumer := PartitionConsumer(p)
 		state, err := b.ConsumerState(ctx, Raw, consumer.Name)
 		if err != nil {
-			return time.Time{}, err
+			return 0, at, err
 		}
 		if state.Done() {
 			continue
@@ -229,13 +234,42 @@ func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
 			continue // it was processed between the two questions
 		}
 		if err != nil {
-			return time.Time{}, fmt.Errorf("oldest record of partition %d: %w", p, err)
+			return 0, at, fmt.Errorf("oldest record of partition %d: %w", p, err)
 		}
-		if oldest.IsZero() || m.Time.Before(oldest) {
-			oldest = m.Time
+		if sequence == 0 || m.Sequence < sequence {
+			sequence, at = m.Sequence, m.Time
 		}
 	}
-	return oldest, nil
+	return sequence, at, nil
+}
+
+// TrimRaw makes room in RAW: it removes the oldest quarter, but nothing that is not processed yet, and tells whether it removed
+// anything. What was processed is kept only for being normalised again.
+func (b *Broker) TrimRaw(ctx context.Context) (bool, error) {
+	state, err := b.StreamState(ctx, Raw)
+	if err != nil || state.Messages == 0 {
+		return false, err
+	}
+	keep := state.FirstSeq + (state.LastSeq-state.FirstSeq)/4 + 1
+	// Asked after the stream's state: what has come since is younger than all that may go.
+	oldest, _, err := b.oldestUnprocessed(ctx)
+	if err != nil {
+		return false, err
+	}
+	if oldest > 0 {
+		keep = min(keep, oldest)
+	}
+	if keep <= state.FirstSeq {
+		return false, nil
+	}
+	s, err := b.js.Stream(ctx, Raw)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSequence(keep))
+	}
+	if err != nil {
+		return false, fmt.Errorf("trim %s: %w", Raw, err)
+	}
+	return true, nil
 }
 
 // StreamState is a stream's present size.

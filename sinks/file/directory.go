@@ -157,9 +157,20 @@ func (d *directory) unshared(name string) error {
 // claim makes the directory this sink's in this stream store. Names of another would say of events that they are committed which never were.
 func (d *directory) claim(o sinks.Ownership) error {
 	name := path.Join(d.state, "origin")
-	switch origin, err := d.root.ReadFile(name); {
-	case err == nil && string(origin) == o.Origin:
+	origin, err := d.root.ReadFile(name)
+	if err == nil && string(origin) == o.Origin {
 		return nil
+	}
+	empty, emptyErr := d.untouched()
+	switch {
+	case emptyErr != nil:
+		return emptyErr
+	case err == nil && empty:
+		// Nothing was ever written here: whoever opened it only looked.
+		if err := d.root.Remove(name); err != nil {
+			return err
+		}
+		return d.writeOnce(name, o.Origin)
 	case err == nil:
 		return errors.New("holds files that came from another stream store (was PARLEY_DATA_DIR removed?); give the sink another directory, or empty this one with its .parley")
 	case !errors.Is(err, fs.ErrNotExist):
@@ -191,6 +202,21 @@ func (d *directory) stranger() (found string, err error) {
 		return nil
 	})
 	return found, err
+}
+
+// untouched tells whether no event was ever written here: there is no file, none on its way and no mark.
+func (d *directory) untouched() (bool, error) {
+	if found, err := d.stranger(); err != nil || found != "" {
+		return false, err
+	}
+	empty := true
+	err := fs.WalkDir(d.root.FS(), d.state, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && path.Dir(name) != d.state {
+			empty = false
+		}
+		return err
+	})
+	return empty, err
 }
 
 // writeOnce makes a small file that is whole or absent.

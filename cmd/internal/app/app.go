@@ -99,11 +99,23 @@ func (a *App) openSinks() {
 				continue
 			}
 			s := sinks.DecodeSettings(conf.Name, conf.Vars)
+			checkVendors(conf.Vars, s.Filter)
 			if s.URL == nil {
 				continue // its fault is in Vars
 			}
 			env := sinks.Env{Stdout: a.Out}
 			a.sinks = append(a.sinks, sink{settings: s, open: kind.Open(s, conf.Vars, s.URL, env)})
+		}
+	}
+}
+
+// checkVendors finds filters that can never match, because there is no such vendor.
+func checkVendors(vars *settings.Vars, filter []string) {
+	known := kinds().Vendors
+	for _, f := range filter {
+		tokens := strings.Split(strings.TrimSpace(f), ".")
+		if len(tokens) > 1 && !slices.Contains(append(known, "*", ">"), tokens[1]) {
+			vars.Fault("FILTER", fmt.Sprintf("%q is no vendor; want one of %s, or *", tokens[1], strings.Join(known, ", ")))
 		}
 	}
 }
@@ -134,7 +146,11 @@ func (a *App) Broker(ctx context.Context) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Provision(ctx); err != nil {
+	err = b.Provision(ctx)
+	if err == nil && b.Embedded() {
+		err = pollers.TakeOver(ctx, b, a.sources)
+	}
+	if err != nil {
 		b.Close()
 		return nil, err
 	}
@@ -284,12 +300,22 @@ func (p *Process) runSinks(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// settle waits until what was fetched is processed and every sink has it.
+// patience is how long a run that must end waits for processors or a sink that do not get on.
+const patience = 30 * time.Second
+
+// settle waits until what was fetched is processed and every sink has it. A sink that does not get on is given up: its
+// events stay in EVENTS, and the report names it.
 func (p *Process) settle(ctx context.Context) error {
-	for {
+	for last, since := uint64(0), time.Now(); ; {
 		left, err := p.broker.Unprocessed(ctx)
 		if err == nil && left == 0 {
 			break
+		}
+		if left != last {
+			last, since = left, time.Now()
+		}
+		if time.Since(since) > 2*patience {
+			return fmt.Errorf("%d records are not processed and nothing moves; they stay in %s, and the log says why", left, broker.Raw)
 		}
 		select {
 		case <-ctx.Done():
@@ -298,11 +324,37 @@ func (p *Process) settle(ctx context.Context) error {
 		}
 	}
 	for name, s := range p.sinks {
-		if err := s.Drain(ctx); err != nil {
+		if err := drain(ctx, s); err != nil {
 			return fmt.Errorf("sink %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// drain waits for a sink, but not for one that has been failing for some time without delivering anything.
+func drain(ctx context.Context, s *sinks.Runner) error {
+	drainCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Drain(drainCtx) }()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for delivered, since := uint64(0), time.Now(); ; {
+		select {
+		case err := <-done:
+			return err
+		case <-look.C:
+		}
+		stats := s.Stats()
+		if !stats.Failing || stats.Delivered != delivered {
+			delivered, since = stats.Delivered, time.Now()
+		}
+		if time.Since(since) > patience {
+			cancel()
+			<-done
+			return nil
+		}
+	}
 }
 
 // Once reads what is due, processes it and flushes every sink. The report is whole even where something failed.
@@ -373,7 +425,8 @@ func (p *Process) Report(ctx context.Context) (Report, error) {
 		stats := s.Stats()
 		r.DeadLetters += int64(stats.DeadLetters)
 		if stats.DeadLetters > 0 || stats.Failing {
-			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s: %d dead letters, last error: %s", name, stats.DeadLetters, stats.LastError))
+			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s (look at PARLEY_SINK_%s_URL): %d dead letters, last error: %s",
+				name, strings.ReplaceAll(strings.ToUpper(name), "-", "_"), stats.DeadLetters, stats.LastError))
 		}
 	}
 	return r, nil
@@ -393,6 +446,9 @@ func (p *Process) addSources(ctx context.Context, r *Report, tally func(string, 
 		}
 		if progress.Paused != "" {
 			r.Failed = append(r.Failed, fmt.Sprintf("%s: paused, the vendor refuses its credentials; look at %s: %s", s.Settings.Name, s.Credential, progress.Paused))
+		}
+		for _, e := range progress.Partial {
+			r.Failed = append(r.Failed, fmt.Sprintf("%s %s %s: read in part; the vendor's cap hides the rest at its finest grain", s.Settings.Name, e.Stream, pollers.WindowID(e.Window)))
 		}
 		for _, e := range progress.Failed {
 			r.Failed = append(r.Failed, fmt.Sprintf("%s %s %s: %s", s.Settings.Name, e.Stream, pollers.WindowID(e.Window), e.Error))

@@ -18,6 +18,8 @@ var (
 	ErrReported = errors.New("failed")
 	// ErrUsage: it was asked for what cannot be.
 	ErrUsage = errors.New("wrong usage")
+	// ErrInterrupted: it was stopped before it had done what was asked; nothing is lost by that.
+	ErrInterrupted = errors.New("interrupted before everything was read and delivered; the next run goes on from here")
 )
 
 // Run plays roles until the context ends.
@@ -59,6 +61,9 @@ func (a *App) RunOnce(ctx context.Context) error {
 	progress := console.NewProgress(a.Err)
 	report, err := a.once(ctx, b, progress)
 	progress.Close()
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
 	if err != nil {
 		return err
 	}

@@ -109,6 +109,9 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 		report = report.plus(again)
 	}
 	progress.Close()
+	if ctx.Err() != nil {
+		return ErrInterrupted
+	}
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,9 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { _ = a.Tail(ctx, b, nil, false, false) })
+	tailCtx, endTail := context.WithCancel(ctx)
+	defer endTail() // before the wait: a role that cannot go on ends the tail, too
+	wg.Go(func() { _ = a.Tail(tailCtx, b, nil, false, false) })
 	return live.Run(ctx)
 }
 

@@ -17,16 +17,22 @@ func (a *App) Tail(ctx context.Context, b *broker.Broker, filter []string, asJSO
 	if err != nil {
 		return err
 	}
+	if _, err := fmt.Fprintln(a.Err, "waiting for new events; Ctrl-C ends"); err != nil {
+		return err
+	}
 	err = b.Follow(ctx, broker.Events, subjects, func(m broker.Message) error {
 		e, err := events.FromMessage(m.Header, m.Data)
 		if err != nil {
 			_, err = fmt.Fprintf(a.Err, "event %d cannot be read: %v\n", m.Sequence, err)
 			return err
 		}
-		if err := b.Resolve(ctx, &e); err != nil {
-			return err
+		if err := b.Resolve(ctx, &e); err != nil && !events.IsPermanent(err) {
+			return err // an event whose data has aged out is shown without it
 		}
 		if asJSON {
+			if !clear {
+				console.Mask(&e)
+			}
 			_, err = a.Out.Write(e.Line())
 			return err
 		}
