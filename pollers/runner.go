@@ -135,7 +135,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	wg.Go(func() { r.follow(ctx) })
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
-			consumer, err := r.broker.Consumer(ctx, windowConsumer(s))
+			consumer, err := r.broker.Consumer(ctx, windowConsumer(s, r.lease))
 			if err != nil {
 				cancel()
 				return err
@@ -160,7 +160,7 @@ func (r *Runner) follow(ctx context.Context) {
 }
 
 // windowConsumer describes the consumer that all workers of a source share.
-func windowConsumer(s *Source) broker.ConsumerConfig {
+func windowConsumer(s *Source, lease time.Duration) broker.ConsumerConfig {
 	return broker.ConsumerConfig{
 		Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
 		MaxAckPending: s.Settings.Concurrency, AckWait: lease,
@@ -171,7 +171,7 @@ func windowConsumer(s *Source) broker.ConsumerConfig {
 // knows that it is alone may say so: one that has just started the server.
 func TakeOver(ctx context.Context, b *broker.Broker, sources []*Source) error {
 	for _, s := range sources {
-		consumer, err := b.Consumer(ctx, windowConsumer(s))
+		consumer, err := b.Consumer(ctx, windowConsumer(s, lease))
 		if err == nil {
 			err = consumer.Reset(ctx)
 		}
