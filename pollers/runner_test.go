@@ -347,6 +347,27 @@ func TestAStoppedRunnerGivesItsWindowBackAtOnce(t *testing.T) {
 	}
 }
 
+func TestTakeOverFreesWhatADeadProcessHeld(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	inside := make(chan struct{})
+	dead := &scripted{fetch: func(ctx context.Context, _ pollers.Window, _ func(events.Record) error) (pollers.Reading, error) {
+		close(inside)
+		<-ctx.Done()
+		return pollers.Reading{}, ctx.Err()
+	}}
+	source := b.source("eu", dead, b.clock.Closed(-3, -2))
+	b.run(b.runner(pollers.Options{}, source))
+	<-inside
+	heir := &scripted{}
+	b.run(b.runner(pollers.Options{}, b.source("eu", heir, b.clock.Closed(-3, -2))))
+	b.never("the window is taken", func() bool { return len(heir.windows()) > 0 })
+	if err := pollers.TakeOver(t.Context(), b.broker, []*pollers.Source{source}); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("it is read", func() bool { return b.states("eu")[pollers.StateComplete] == 1 && len(heir.windows()) == 1 })
+}
+
 func TestAWindowThatFailsIsTriedAgainAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, broker.Options{})
