@@ -151,7 +151,7 @@ func (b *Broker) connectOptions() []nats.Option {
 
 // connect tries until the context ends, so that Parley may start before its server.
 func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) error {
-	for {
+	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
 		nc, err := nats.Connect(urls, opts...)
 		if err == nil {
 			b.nc = nc
@@ -161,16 +161,27 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 			return errors.New("connect to NATS: what is given as a URL is none") // the error holds the URL, and with it a password
 		}
 		if final := finalConnectError(err); final || ctx.Err() != nil {
-			return fmt.Errorf("connect to NATS: %w", err)
+			return fmt.Errorf("PARLEY_NATS_URL: %s: %w", hosts(urls), err)
 		}
-		b.options.Logger.Warn("NATS cannot be reached; trying again", "error", err.Error())
+		b.options.Logger.Warn("NATS cannot be reached; trying again", "servers", hosts(urls), "error", err.Error())
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("connect to NATS: %w", err)
-		case <-time.After(time.Second):
+			return fmt.Errorf("PARLEY_NATS_URL: %s: %w", hosts(urls), err)
+		case <-time.After(pause):
 		}
 	}
 	return b.useJetStream()
+}
+
+// hosts are the servers without what may be secret in their URLs.
+func hosts(urls string) string {
+	var names []string
+	for _, raw := range strings.Split(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(raw)); err == nil && u.Host != "" {
+			names = append(names, u.Host)
+		}
+	}
+	return strings.Join(names, ",")
 }
 
 func (b *Broker) useJetStream() error {

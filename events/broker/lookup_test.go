@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 )
@@ -99,6 +101,51 @@ func TestAnAnswerThatDoesNotComeIsIncompleteAndNeverNothing(t *testing.T) {
 	cancel()
 	if _, err := b.Last(ctx, broker.State, []string{state("a")}); !errors.Is(err, broker.ErrIncomplete) || !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end of the context: %v", err)
+	}
+}
+
+// What the server says in place of an answer: only "No Results" means that there is none.
+func TestAnAnswerThatSaysSomethingElseIsIncomplete(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	nc := admin(t, b).Conn()
+	message := &nats.Msg{Header: nats.Header{"Nats-Subject": {"a"}, "Nats-Sequence": {"1"}}}
+	says := func(status, description, pending string) *nats.Msg {
+		return &nats.Msg{Header: nats.Header{"Status": {status}, "Description": {description}, "Nats-Num-Pending": {pending}}}
+	}
+	for name, c := range map[string]struct {
+		answer []*nats.Msg
+		want   error
+		found  int
+	}{
+		"all":                 {[]*nats.Msg{message, says("204", "EOB", "0")}, nil, 1},
+		"none":                {[]*nats.Msg{says("404", "No Results", "")}, nil, 0},
+		"one cannot be read":  {[]*nats.Msg{message, says("404", "Message Not Found", "")}, broker.ErrIncomplete, 0},
+		"none can be read":    {[]*nats.Msg{says("404", "Message Not Found", "")}, broker.ErrIncomplete, 0},
+		"too many":            {[]*nats.Msg{says("413", "Too Many Results", "")}, broker.ErrIncomplete, 0},
+		"an error":            {[]*nats.Msg{says("500", "disk", "")}, broker.ErrIncomplete, 0},
+		"cut before anything": {[]*nats.Msg{says("204", "EOB", "2")}, broker.ErrIncomplete, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := "FAKE_" + strings.ReplaceAll(name, " ", "_")
+			_, err := nc.Subscribe("$JS.API.DIRECT.GET."+stream, func(m *nats.Msg) {
+				for _, answer := range c.answer {
+					if err := m.RespondMsg(&nats.Msg{Header: answer.Header}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			found, err := b.Last(t.Context(), stream, []string{"a", "b"})
+			if !errors.Is(err, c.want) || len(found) != c.found {
+				t.Errorf("%d found, %v", len(found), err)
+			}
+		})
 	}
 }
 

@@ -351,7 +351,7 @@ func drain(ctx context.Context, s *sinks.Runner) error {
 		}
 		if time.Since(since) > patience {
 			cancel()
-			<-done
+			_ = <-done // that it was cancelled
 			return nil
 		}
 	}
