@@ -460,11 +460,11 @@ func TestAnOwnerThatComesBackIsToldOnce(t *testing.T) {
 	if err := s.UnpinConsumer(t.Context(), pinned.Name, "owner"); err != nil {
 		t.Fatal(err)
 	}
-	acked(t, second.take(3)...)
+	acked(t, second.take(2)...) // a reset counts deliveries anew: after as many as the first had, there would be no gap
 	if err := second.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantSequences(t, "back again", a.take(3), through(7, 9))
+	wantSequences(t, "back again", a.take(4), through(6, 9))
 	if a.owners != 2 || second.owners != 1 {
 		t.Errorf("became owners %d and %d times", a.owners, second.owners)
 	}

@@ -351,7 +351,9 @@ func drain(ctx context.Context, s *sinks.Runner) error {
 		}
 		if time.Since(since) > patience {
 			cancel()
-			_ = <-done // that it was cancelled
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				return err
+			}
 			return nil
 		}
 	}
