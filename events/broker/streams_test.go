@@ -154,24 +154,36 @@ func positions(t testing.TB, b *broker.Broker, partitions int) (all []broker.Con
 	return all
 }
 
+// Processes of one deployment may be configured differently while it is rolled out.
 func TestEightProcessesProvisionAtOnce(t *testing.T) {
 	t.Parallel()
-	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir(), SyncInterval: time.Minute, Partitions: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	var group sync.WaitGroup
-	for range 8 {
-		group.Go(func() {
-			if err := b.Provision(t.Context()); err != nil {
-				t.Error(err)
+	for name, apart := range map[string]time.Duration{"alike": 0, "each with its own retention": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			first, err := broker.Open(t.Context(), broker.Options{DataDir: dir, SyncInterval: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer first.Close()
+			var group sync.WaitGroup
+			for n := range 8 {
+				b, err := broker.Attach(t.Context(), broker.Options{DataDir: dir, Partitions: 3, RawRetention: day + time.Duration(n)*apart})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Close()
+				group.Go(func() {
+					if err := b.Provision(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			if n, err := first.Partitions(t.Context()); n != 3 || err != nil {
+				t.Errorf("%d partitions, %v", n, err)
 			}
 		})
-	}
-	group.Wait()
-	if n, err := b.Partitions(t.Context()); n != 3 || err != nil {
-		t.Errorf("%d partitions, %v", n, err)
 	}
 }
 
@@ -306,4 +318,29 @@ func TestPurgeRemovesEveryMessageAndSubjectsCountsThem(t *testing.T) {
 	if s := size(t, b, broker.Events); s.Messages != 0 || s.LastSeq != 3 {
 		t.Errorf("after the purge: %+v", s)
 	}
+}
+
+func TestTrimmingRemovesTheOldestQuarterAndNothingThatIsNotProcessed(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{Partitions: 1})
+	trim := func(want bool, first uint64) {
+		t.Helper()
+		trimmed, err := b.TrimRaw(t.Context())
+		if err != nil || trimmed != want {
+			t.Fatalf("trimmed %v, %v", trimmed, err)
+		}
+		if got := size(t, b, broker.Raw).FirstSeq; got != first {
+			t.Fatalf("RAW begins with %d, want %d", got, first)
+		}
+	}
+	trim(false, 0)
+	publish(t, b, records(100)...)
+	trim(false, 1) // nothing is processed
+	o := owner(t, b, broker.PartitionConsumer(0))
+	held := o.take(100)
+	acked(t, held[0], held[1], held[2], held[50])
+	trim(true, 4) // the fourth is the oldest that is not processed
+	acked(t, held[3:50]...)
+	acked(t, held[51:]...)
+	trim(true, 29) // a quarter of 4 to 100
 }
