@@ -295,6 +295,12 @@ func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refuse
 			return nil, err
 		}
 	}
+	return p.store(ctx, items, messages, alone, p.stored)
+}
+
+// store publishes one message for each item, as one atomic batch where that is cheaper, says which were stored under which
+// sequence, and gives the items whose message was refused because it did not follow the expected one.
+func (p *partition) store(ctx context.Context, items []*item, messages []broker.Message, alone bool, stored func(*item, uint64)) (refused []*item, err error) {
 	if len(items) >= atomicFrom && !alone {
 		first, err := p.broker.PublishAtomic(ctx, messages)
 		if errors.Is(err, broker.ErrConflict) {
@@ -304,7 +310,7 @@ func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refuse
 			return nil, err
 		}
 		for i, it := range items {
-			p.stored(it, first+uint64(i))
+			stored(it, first+uint64(i))
 		}
 		return nil, nil
 	}
@@ -313,9 +319,9 @@ func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refuse
 		case errors.Is(result.Err, broker.ErrConflict):
 			refused = append(refused, items[i])
 		case result.Err != nil:
-			return nil, fmt.Errorf("publish event: %w", result.Err)
+			return nil, fmt.Errorf("publish to %s: %w", messages[i].Subject, result.Err)
 		default:
-			p.stored(items[i], result.Sequence)
+			stored(items[i], result.Sequence)
 		}
 	}
 	return refused, nil
@@ -412,36 +418,12 @@ func (p *partition) writeState(ctx context.Context, items []*item, alone bool) (
 			Header: map[string][]string{broker.HeaderExpectedSequence: {strconv.FormatUint(known.stored, 10)}},
 		}
 	}
-	written := func(it *item, sequence uint64) {
+	return p.store(ctx, items, messages, alone, func(it *item, sequence uint64) {
 		known, _ := p.cache.Get(it.path)
 		known.stored = sequence
 		p.cache.Add(it.path, known)
 		delete(p.dirty, it.path)
-	}
-	if len(items) >= atomicFrom && !alone {
-		first, err := p.broker.PublishAtomic(ctx, messages)
-		if errors.Is(err, broker.ErrConflict) {
-			return items, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		for i, it := range items {
-			written(it, first+uint64(i))
-		}
-		return nil, nil
-	}
-	for i, result := range p.broker.Publish(ctx, messages) {
-		switch {
-		case errors.Is(result.Err, broker.ErrConflict):
-			refused = append(refused, items[i])
-		case result.Err != nil:
-			return nil, fmt.Errorf("write state: %w", result.Err)
-		default:
-			written(items[i], result.Sequence)
-		}
-	}
-	return refused, nil
+	})
 }
 
 // relearn looks up which entry of STATE an item's must replace. What the entry says does not count: EVENTS has just been written.

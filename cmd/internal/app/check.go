@@ -29,8 +29,8 @@ const (
 
 // Check tries everything that the configuration names and tells whether all of it works.
 func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
-	if err := a.Missing(Roles{Poll: true, Sink: true}); err != nil {
-		return false, err
+	if len(a.sources) == 0 && len(a.sinks) == 0 {
+		return false, a.Missing(Roles{Poll: true, Sink: true}) // a process may well have one without the other
 	}
 	b, finding := a.checkNATS(ctx)
 	findings := []Finding{finding}
