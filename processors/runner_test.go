@@ -408,6 +408,14 @@ func TestAStateThatAnOwnerOfThePastWritesLateIsRefused(t *testing.T) {
 		}
 		raw(t, b, chat{ID: "one", Text: "b"}, 2)
 		drained(t, b)
+		present, err := b.Last(t.Context(), broker.State, []string{subject})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, was := present[subject], last[subject]
+		if replaced := now.Get(broker.HeaderExpectedSequence); replaced != fmt.Sprint(was.Sequence) {
+			t.Errorf("the state names %q as what it replaces; want %d", replaced, was.Sequence)
+		}
 		// The old owner wakes up and sends again what it meant to send: after no entry.
 		late := broker.Message{Subject: subject, Data: last[subject].Data, Header: map[string][]string{broker.HeaderExpectedSequence: {"0"}}}
 		if result := b.Publish(t.Context(), []broker.Message{late})[0]; !errors.Is(result.Err, broker.ErrConflict) {
