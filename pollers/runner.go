@@ -132,10 +132,14 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer wg.Wait()
 	r.gate.look(ctx, r.broker, r.log, r.now()) // before the first window is taken
 	wg.Go(func() { r.gate.watch(ctx, r.broker, r.log, r.now) })
-	wg.Go(func() { r.follow(ctx) })
+	wg.Go(func() { _ = r.book.Follow(ctx, r.mirror) }) // it ends with the context alone
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
-			consumer, err := r.broker.Consumer(ctx, windowConsumer(s, r.lease))
+			var consumer *broker.Consumer
+			err := r.broker.Await(ctx, func(ctx context.Context) (err error) {
+				consumer, err = r.broker.Consumer(ctx, windowConsumer(s, r.lease))
+				return err
+			})
 			if err != nil {
 				cancel()
 				return err
@@ -147,16 +151,6 @@ func (r *Runner) Run(ctx context.Context) error {
 	err := r.plan(ctx)
 	cancel()
 	return err
-}
-
-// follow keeps the planner's copy of the ledger current.
-func (r *Runner) follow(ctx context.Context) {
-	for wait(ctx, 0) == nil {
-		if err := r.book.Follow(ctx, ">", r.mirror); err != nil && ctx.Err() == nil {
-			r.log.Warn("the ledger cannot be followed; trying again", "error", err.Error())
-			_ = wait(ctx, tick)
-		}
-	}
 }
 
 // windowConsumer describes the consumer that all workers of a source share.

@@ -87,7 +87,11 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 
 // Run processes until the context ends, and then gives its partitions up.
 func (r *Runner) Run(ctx context.Context) error {
-	partitions, err := r.broker.Partitions(ctx)
+	partitions := 0
+	err := r.broker.Await(ctx, func(ctx context.Context) (err error) {
+		partitions, err = r.broker.Partitions(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -215,6 +219,8 @@ type partition struct {
 	cache  *simplelru.LRU[string, state]
 	// dirty are the entities whose state is newer in the cache than in STATE.
 	dirty map[string]bool
+	// quiet counts looks that found deliveries which are nowhere.
+	quiet int
 }
 
 func (p *partition) run(ctx context.Context) {
@@ -256,8 +262,12 @@ func (p *partition) consume(ctx context.Context) error {
 			return err
 		}
 		if len(deliveries) == 0 {
+			if err := p.lookAround(ctx, consumer); err != nil {
+				return err
+			}
 			continue
 		}
+		p.quiet = 0
 		if !owner {
 			return errors.New("records came without their owner's mark")
 		}
@@ -265,6 +275,26 @@ func (p *partition) consume(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// lookAround finds out, while nothing comes, whether something was delivered that nobody works on: to an owner that died, or on a
+// connection that was lost with it or with its acknowledgement. It would come again after its AckWait alone.
+func (p *partition) lookAround(ctx context.Context, consumer *broker.Consumer) error {
+	state, err := consumer.State(ctx)
+	if err != nil {
+		return err
+	}
+	// Between two batches nothing is in hand here. What another owner has in hand is its own.
+	if state.Done() || state.Pinned && !consumer.Owns() {
+		p.quiet = 0
+		return nil
+	}
+	if p.quiet++; p.quiet < 2 {
+		return nil
+	}
+	p.quiet = 0
+	p.forget()
+	return consumer.Reset(ctx)
 }
 
 // finish processes a batch to its end, also when the process is told to stop meanwhile.

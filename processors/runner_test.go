@@ -385,6 +385,27 @@ func TestProcessorsShareThePartitionsAndALateJoinerGetsItsPart(t *testing.T) {
 	}
 }
 
+// A processor that was killed holds records and its pin. Its successor need not wait until the server takes them for lost.
+func TestWhatADeadProcessorHeldIsProcessedBeforeItsAckWait(t *testing.T) {
+	b := open(t, broker.Options{Partitions: 1})
+	raw(t, b, chat{ID: "held", Text: "x"}, 1)
+	dead, err := b.Consumer(t.Context(), broker.PartitionConsumer(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dead.Next(t.Context(), 1); !errors.Is(err, broker.ErrNewOwner) {
+		t.Fatalf("%v; want to be the owner", err)
+	}
+	died := time.Now()
+	dead.Close()
+	start(t, b, processors.Options{})
+	drained(t, b)
+	if took, limit := time.Since(died), broker.PartitionConsumer(0).AckWait; took >= limit {
+		t.Errorf("after %v; the AckWait is %v", took, limit)
+	}
+	texts(t, emitted(t, b), "held")
+}
+
 func total(r *processors.Runner) (n int) {
 	for _, c := range r.Counts() {
 		n += c.Events

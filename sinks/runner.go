@@ -361,14 +361,12 @@ func (o *ownership) ack(durable []uint64) {
 func (o *ownership) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	var err, releaseErr error
+	var err error
 	if o.sink != nil {
 		err = o.flush(ctx)
 		o.disown()
-		// What was on its way here when the context ended must come to the next owner, and not only after its AckWait.
-		releaseErr = o.revive(ctx)
 	}
-	if releaseErr = errors.Join(releaseErr, o.consumer.Release(ctx)); releaseErr != nil {
+	if releaseErr := o.consumer.Release(ctx); releaseErr != nil {
 		// Another takes over once the pin has run out.
 		o.log.Warn("the sink's ownership could not be given up", "error", releaseErr.Error())
 	}

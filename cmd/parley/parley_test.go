@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -331,7 +332,7 @@ func settled(t testing.TB, b *broker.Broker, w *world) {
 	still, last := 0, -1
 	for deadline := time.Now().Add(2 * time.Minute); still < 5; {
 		if time.Now().After(deadline) {
-			t.Errorf("not settled within two minutes")
+			t.Errorf("not settled within two minutes; left are %s", unsettled(t, b))
 			return
 		}
 		<-time.After(500 * time.Millisecond)
@@ -344,6 +345,35 @@ func settled(t testing.TB, b *broker.Broker, w *world) {
 		}
 		still++
 	}
+}
+
+// unsettled tells what is not done: windows, records, deliveries.
+func unsettled(t testing.TB, b *broker.Broker) string {
+	t.Helper()
+	var out strings.Builder
+	ledger, err := b.Bucket(t.Context(), broker.LedgerBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := ledger.All(t.Context(), ">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, e := range all {
+		if !bytes.Contains(e.Value, []byte(`"complete"`)) {
+			fmt.Fprintf(&out, "\nwindow %s: %s", key, e.Value)
+		}
+	}
+	queued, err := b.Subjects(t.Context(), broker.Windows, ">")
+	fmt.Fprintf(&out, "\nqueued: %v %v", slices.Sorted(maps.Keys(queued)), err)
+	for p := range 16 {
+		if s, err := b.ConsumerState(t.Context(), broker.Raw, broker.PartitionConsumer(p).Name); err != nil || !s.Done() {
+			fmt.Fprintf(&out, "\npartition %d: %+v %v", p, s, err)
+		}
+	}
+	s, err := b.ConsumerState(t.Context(), broker.Events, "sink-files")
+	fmt.Fprintf(&out, "\nsink: %+v %v", s, err)
+	return out.String()
 }
 
 func TestTwoProcessorsKilledAtRandomLoseNothingAndDoubleNothing(t *testing.T) {

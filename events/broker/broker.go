@@ -245,6 +245,37 @@ func (b *Broker) whileConnected(ctx context.Context, limit time.Duration) (conte
 	}
 }
 
+// absentLimit is how long a server may answer that it has no JetStream: one that was just started has it a moment later.
+const absentLimit = 30 * time.Second
+
+// Await calls f until it fails for another reason than a server that is lost, busy or just starting. What f does must bear being
+// done twice: an answer that was lost says nothing.
+func (b *Broker) Await(ctx context.Context, f func(ctx context.Context) error) error {
+	for attempt, began := 0, time.Now(); ; attempt++ {
+		err := f(ctx)
+		absent := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled)
+		if err == nil || ctx.Err() != nil || !absent && !unanswered(err) || absent && time.Since(began) > absentLimit {
+			return err
+		}
+		if attempt == 0 {
+			b.options.Logger.Warn("the NATS server does not answer; trying again", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(min(250*time.Millisecond<<min(attempt, 4), 2*time.Second)):
+		}
+		if err := b.awaitServer(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// unanswered tells errors that say nothing of what was asked.
+func unanswered(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, ErrDisconnected)
+}
+
 // awaitServer waits until the server is there. What is published before that is sent when it is back, whether or not it
 // was given up and sent again by then.
 func (b *Broker) awaitServer(ctx context.Context) error {

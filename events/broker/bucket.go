@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Bucket is one of the key-value buckets.
 type Bucket struct {
-	name string
-	kv   jetstream.KeyValue
+	broker *Broker
+	name   string
+	kv     jetstream.KeyValue
 }
 
 // Entry is a key's value and the revision that a compare-and-set names.
@@ -28,7 +30,7 @@ func (b *Broker) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", name, err)
 	}
-	return &Bucket{name: name, kv: kv}, nil
+	return &Bucket{broker: b, name: name, kv: kv}, nil
 }
 
 // Get gives a key's entry, or ErrNotFound.
@@ -78,6 +80,8 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 
 // All gives every key that a pattern of subjects (source.*.*) matches.
 func (k *Bucket) All(ctx context.Context, pattern string) (map[string]Entry, error) {
+	ctx, cancel := k.broker.whileConnected(ctx, allPatience)
+	defer cancel()
 	w, err := k.kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
@@ -95,16 +99,20 @@ func (k *Bucket) All(ctx context.Context, pattern string) (map[string]Entry, err
 			}
 			all[e.Key()] = Entry{Value: e.Value(), Revision: e.Revision()}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, context.Cause(ctx))
 		}
 	}
 }
 
-// Mirror is a copy of part of a bucket that follows it. It may lag by a moment.
+// allPatience is how long All may take.
+const allPatience = 30 * time.Second
+
+// Mirror is a copy of a bucket that follows it. It may lag by a moment.
 type Mirror struct {
 	mu      sync.Mutex
 	entries map[string]Entry
 	ready   chan struct{}
+	reached uint64 // the latest revision that was seen
 }
 
 // NewMirror gives an empty one; Bucket.Follow keeps it current.
@@ -124,39 +132,83 @@ func (m *Mirror) Entries() map[string]Entry {
 	return out
 }
 
-// Follow keeps a mirror of the keys under a pattern until the context ends.
-func (k *Bucket) Follow(ctx context.Context, pattern string, m *Mirror) error {
-	w, err := k.kv.Watch(ctx, pattern)
+// lookBehind is how often a mirror is compared with its bucket.
+const lookBehind = 2 * time.Second
+
+// Follow keeps a mirror current until the context ends, whatever happens to the server meanwhile: a watch that its server forgot looks
+// like a bucket that nobody writes to, so the bucket is asked how far it is.
+func (k *Bucket) Follow(ctx context.Context, m *Mirror) error {
+	for ctx.Err() == nil {
+		if err := k.watch(ctx, m); ctx.Err() == nil {
+			k.broker.options.Logger.Debug("a bucket is watched anew", "bucket", k.name, "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookBehind / 8):
+		}
+	}
+	return ctx.Err()
+}
+
+// watch applies what comes until the watch ends or falls behind.
+func (k *Bucket) watch(ctx context.Context, m *Mirror) error {
+	w, err := k.kv.Watch(ctx, ">")
 	if err != nil {
-		return fmt.Errorf("%s/%s: %w", k.name, pattern, err)
+		return fmt.Errorf("watch %s: %w", k.name, err)
 	}
 	defer w.Stop() //nolint:errcheck // the watch is gone either way
-	for {
+	look := time.NewTicker(lookBehind)
+	defer look.Stop()
+	for before := uint64(0); ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case e, ok := <-w.Updates():
 			if !ok {
-				return fmt.Errorf("%s/%s: the watch ended", k.name, pattern)
+				return fmt.Errorf("watch %s: it ended", k.name)
 			}
 			m.apply(e)
+		case <-look.C:
+			last, err := k.last(ctx)
+			if err != nil {
+				return err
+			}
+			// What was there at the last look and is still not here does not come any more.
+			if reached := m.revision(); reached < before {
+				return fmt.Errorf("watch %s: it is at revision %d, and the bucket was at %d for %s", k.name, reached, before, lookBehind)
+			}
+			before = last
 		}
 	}
+}
+
+// last is the revision of the latest write to the bucket.
+func (k *Bucket) last(ctx context.Context) (uint64, error) {
+	state, err := k.broker.StreamState(ctx, "KV_"+k.name)
+	return state.LastSeq, err
+}
+
+func (m *Mirror) revision() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reached
 }
 
 func (m *Mirror) apply(e jetstream.KeyValueEntry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case e == nil:
+	if e == nil {
 		select {
 		case <-m.ready:
 		default:
 			close(m.ready)
 		}
-	case e.Operation() == jetstream.KeyValuePut:
+		return
+	}
+	m.reached = max(m.reached, e.Revision())
+	if e.Operation() == jetstream.KeyValuePut {
 		m.entries[strings.Clone(e.Key())] = Entry{Value: e.Value(), Revision: e.Revision()}
-	default:
+	} else {
 		delete(m.entries, e.Key())
 	}
 }

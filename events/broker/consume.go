@@ -262,14 +262,22 @@ func (c *Consumer) Reset(ctx context.Context) error {
 	return nil
 }
 
-// Release gives a pinned consumer up at once, if this process owns it, so that another need not wait.
+// Owns tells whether this process owns the pinned consumer, as far as it knows.
+func (c *Consumer) Owns() bool { return c.pin != "" }
+
+// Release gives a pinned consumer up at once, if this process owns it, so that another need not wait. What is delivered
+// and not acknowledged comes again to the next owner: nobody becomes one without a delivery.
 func (c *Consumer) Release(ctx context.Context) error {
 	c.abandon()
 	if c.pin == "" {
 		return nil
 	}
 	c.pin = ""
-	s, err := c.broker.js.Stream(ctx, c.config.Stream)
+	_, err := c.broker.js.ResetConsumer(ctx, c.config.Stream, c.config.Name)
+	var s jetstream.Stream
+	if err == nil {
+		s, err = c.broker.js.Stream(ctx, c.config.Stream)
+	}
 	if err == nil {
 		err = s.UnpinConsumer(ctx, c.config.Name, pinGroup)
 	}

@@ -405,6 +405,19 @@ func TestTheOwnershipMovesAtOnceWhenItIsReleased(t *testing.T) {
 	}
 }
 
+// Without a delivery nobody becomes the owner: what the old one held must come again, and not only after its AckWait.
+func TestWhoReleasesWhileHoldingEverythingLeavesItToTheNextOwner(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	publishEvents(t, b, 5)
+	a := owner(t, b, pinned)
+	acked(t, a.take(5)[:1]...)
+	if err := a.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantSequences(t, "the new owner's", owner(t, b, pinned).take(4), through(2, 5))
+}
+
 func TestTheOwnershipMovesWhenTheOwnerIsSilent(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

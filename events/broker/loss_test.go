@@ -262,6 +262,82 @@ func TestFollowGoesOnWhenTheServerIsBack(t *testing.T) {
 	}
 }
 
+func TestAMirrorIsCurrentAgainAfterEveryLoss(t *testing.T) {
+	t.Parallel()
+	e := startExternal(t)
+	b := e.connect(t)
+	k := bucket(t, b, broker.LedgerBucket)
+	m := broker.NewMirror()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- k.Follow(ctx, m) }()
+	<-m.Ready()
+	for round := range 4 {
+		e.stop()
+		eventually(t, "the loss is seen", func() bool { return !b.Connected() })
+		e.start(t)
+		key := fmt.Sprint("w", round)
+		eventually(t, "the ledger can be written", func() bool { _, err := k.Set(t.Context(), key, []byte("1"), 0); return err == nil })
+		eventually(t, "the mirror has it", func() bool { _, ok := m.Entries()[key]; return ok })
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// A consumer that is gone on the server alone looks to its watch like silence.
+func TestAMirrorWhoseWatchTheServerForgotBeginsAnew(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	k := bucket(t, b, broker.LedgerBucket)
+	m := broker.NewMirror()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- k.Follow(ctx, m) }()
+	<-m.Ready()
+	s, err := admin(t, b).Stream(t.Context(), "KV_"+broker.LedgerBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range s.ConsumerNames(t.Context()).Name() {
+		if err := s.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(t, k, "after", "1", 0)
+	start := time.Now()
+	eventually(t, "the mirror has it", func() bool { _, ok := m.Entries()["after"]; return ok })
+	t.Logf("after %v", time.Since(start))
+	cancel()
+	<-ended
+}
+
+// A process whose server is lost while it starts waits for it, and does not end.
+func TestAwaitOutlivesALossAndGivesOtherErrorsAtOnce(t *testing.T) {
+	t.Parallel()
+	e := startExternal(t)
+	b := e.connect(t)
+	e.stop()
+	eventually(t, "the loss is seen", func() bool { return !b.Connected() })
+	done := make(chan error, 1)
+	go func() { done <- b.Await(t.Context(), b.Provision) }()
+	select {
+	case err := <-done:
+		t.Fatalf("ended without a server: %v", err)
+	case <-time.After(7 * time.Second): // longer than a request waits
+	}
+	e.start(t)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	mistake := errors.New("a mistake")
+	calls := 0
+	if err := b.Await(t.Context(), func(context.Context) error { calls++; return mistake }); !errors.Is(err, mistake) || calls != 1 {
+		t.Errorf("%v after %d calls", err, calls)
+	}
+}
+
 // A server that is set up anew refuses for a while; a client that gives up after two refusals never comes back.
 func TestAServerThatRefusesForAWhileIsNotGivenUp(t *testing.T) {
 	t.Parallel()

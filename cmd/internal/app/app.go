@@ -146,10 +146,12 @@ func (a *App) Broker(ctx context.Context) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = b.Provision(ctx)
-	if err == nil && b.Embedded() {
-		err = pollers.TakeOver(ctx, b, a.sources)
-	}
+	err = b.Await(ctx, func(ctx context.Context) error {
+		if err := b.Provision(ctx); err != nil || !b.Embedded() {
+			return err
+		}
+		return pollers.TakeOver(ctx, b, a.sources)
+	})
 	if err != nil {
 		b.Close()
 		return nil, err
@@ -184,7 +186,15 @@ type Process struct {
 }
 
 // Process makes the roles. With a once time, the poller ends when everything that `run --once` reads was read after it.
-func (a *App) Process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time) (*Process, error) {
+func (a *App) Process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time) (p *Process, err error) {
+	err = b.Await(ctx, func(ctx context.Context) error {
+		p, err = a.process(ctx, b, roles, once)
+		return err
+	})
+	return p, err
+}
+
+func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time) (*Process, error) {
 	p := &Process{app: a, broker: b, sinks: make(map[string]*sinks.Runner)}
 	var err error
 	if roles.Poll {
