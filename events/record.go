@@ -50,6 +50,9 @@ type Record struct {
 	RequestedAt time.Time `msgpack:"requested_at"`
 	// Traceparent is the W3C trace context of the poll.
 	Traceparent string `msgpack:"traceparent,omitempty"`
+	// Version tells, within the stream, whether the vendor's list shows the entity as it was: its time of change, or a digest of its
+	// row. The poller remembers it once RAW has the record; it does not travel.
+	Version string `msgpack:"-"`
 }
 
 // Part is one of a record's documents.

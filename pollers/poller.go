@@ -24,7 +24,7 @@ type Poller interface {
 	// bracket was there, the declared count was met, no page moved meanwhile and no record was out of the
 	// window. Records that were emitted before an error are real and stay published.
 	// A bad record is emitted as it is (with Key "" if it has none): the normaliser
-	// dead-letters it. Errors: Unauthorized, Incomplete, events.RetryAfter,
+	// dead-letters it. Errors: Unauthorized, Unavailable, ErrIncomplete, events.RetryAfter,
 	// events.Permanent (no retry helps: the configuration is wrong), any other is retried.
 	Fetch(ctx context.Context, window Window, emit func(events.Record) error) (Reading, error)
 
@@ -52,6 +52,8 @@ type Stream struct {
 	LiveSpan time.Duration
 	// Snapshot marks a list without time: its window is the zero Window, read every SNAPSHOT_INTERVAL.
 	Snapshot bool
+	// Present marks a snapshot of what changes by the minute (who is online, how long the queue is): it is read every INTERVAL.
+	Present bool
 }
 
 // Day is the grain of streams that are asked for by date; days are 23 to 25 hours long.
@@ -70,6 +72,8 @@ type Reading struct {
 	Capped bool
 	// Requests is how many requests it took.
 	Requests int
+	// Unchanged are the entities that a list showed as they were read before (see Env.Seen), and that were not read again.
+	Unchanged int
 }
 
 // Env is what the core gives a room's constructor, which has this form:
@@ -85,6 +89,34 @@ type Env struct {
 	Logger  *slog.Logger
 	// Now is the clock.
 	Now func() time.Time
+	// Seen gives, of these keys of a stream, the Version of the last record that RAW has; a key that is absent was never read, or had no
+	// Version. A room whose list tells whether an entity changed sets events.Record.Version and asks for an entity's
+	// details only when the list shows another: a window that died in the middle does not begin from zero. Any number of keys may be asked
+	// for at once. Nil: nothing is remembered; Known takes care of that.
+	Seen func(ctx context.Context, stream string, keys []string) (map[string]string, error)
+}
+
+// Known is Seen, or nothing where that is nil.
+func (e Env) Known(ctx context.Context, stream string, keys []string) (map[string]string, error) {
+	if e.Seen == nil || len(keys) == 0 {
+		return nil, nil
+	}
+	return e.Seen(ctx, stream, keys)
+}
+
+type unavailableError struct{ err error }
+
+func (e *unavailableError) Error() string { return e.err.Error() }
+func (e *unavailableError) Unwrap() error { return e.err }
+
+// Unavailable marks an error that says this account may not read this stream, whatever it is asked: the stream is reported
+// once and asked again rarely. The source's other streams go on.
+func Unavailable(err error) error { return &unavailableError{err} }
+
+// IsUnavailable tells whether any error in the chain is Unavailable.
+func IsUnavailable(err error) bool {
+	var u *unavailableError
+	return errors.As(err, &u)
 }
 
 type unauthorizedError struct{ err error }

@@ -28,6 +28,8 @@ type Options struct {
 	Malformed int
 	// Faults is for Faulty.
 	Faults Faults
+	// Fields, when set, makes every endpoint's answer hold a specimen, whose fields are noted there.
+	Fields *Fields
 }
 
 func (o Options) withDefaults() Options {
