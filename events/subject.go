@@ -15,6 +15,7 @@ const (
 	StateSubjects   = "parley.state"
 	DeadSubjects    = "parley.dead"
 	WindowSubjects  = "parley.windows"
+	SeenSubjects    = "parley.seen"
 	maxPlainTokenID = 120
 )
 

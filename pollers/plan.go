@@ -99,7 +99,11 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 		young := open || now.Sub(e.To) < p.maxSettle()
 		return class, e.ReadAt.Before(p.OnceSince) && (young || e.State != StateComplete || e.ReadAt.Before(e.To))
 	case e.Snapshot():
-		return class, !now.Before(e.ReadAt.Add(p.SnapshotInterval))
+		every := p.SnapshotInterval
+		if p.Stream.Present {
+			every = p.Interval
+		}
+		return class, !now.Before(e.ReadAt.Add(every))
 	case open:
 		return class, !now.Before(e.ReadAt.Add(p.Interval))
 	case e.ReadAt.Before(e.To):

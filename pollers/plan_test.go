@@ -133,6 +133,7 @@ func TestWhatIsDue(t *testing.T) {
 		"a SINCE within the live window":  {plan: func(p *pollers.Plan) { p.Start = moment(t, "17T14:10") }, want: []string{"live 17T14:10-17T15:00"}},
 		"a snapshot that was never read":  {plan: func(p *pollers.Plan) { p.Stream.Snapshot = true }, want: []string{"live"}},
 		"a snapshot before its interval":  {plan: func(p *pollers.Plan) { p.Stream.Snapshot = true }, entries: []pollers.Entry{snapshotEntry(clock.Add(-hour + second))}},
+		"what is there now, at INTERVAL":  {plan: func(p *pollers.Plan) { p.Stream.Snapshot, p.Stream.Present = true, true }, entries: []pollers.Entry{snapshotEntry(clock.Add(-minute))}, want: []string{"live"}},
 		"a snapshot after its interval":   {plan: func(p *pollers.Plan) { p.Stream.Snapshot = true }, entries: []pollers.Entry{snapshotEntry(clock.Add(-hour))}, want: []string{"live"}},
 		"the halves of a split window":    {entries: append([]pollers.Entry{with(entry(t, "17T12 17T14"), func(e *pollers.Entry) { e.State = pollers.StateSplit }), entry(t, "17T12 17T13 17T14"), entry(t, "17T13 17T14"), entry(t, "17T14 17T15 17T14:30")}, rest()...)[0:4], plan: func(p *pollers.Plan) { p.Start = moment(t, "17T12") }, want: []string{"live 17T13:00-17T14:00"}},
 		"a failed window, before RetryAt": {entries: append(rest("17T12 17T14 17T14:01")[1:], with(entry(t, "17T14 17T15"), failed)), plan: func(p *pollers.Plan) { p.Start = moment(t, "17T06") }},

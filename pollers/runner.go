@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,18 @@ type Runner struct {
 
 	mu     sync.Mutex
 	counts map[string]Counts
+	// denied are the streams, as source and stream, that this process was told the account may not read, until they are asked again.
+	denied map[string]denial
 }
+
+// denial is why a stream is not read, and until when.
+type denial struct {
+	Why   string
+	until time.Time
+}
+
+// denialPause is how long a stream is left alone that the account may not read.
+const denialPause = 24 * time.Hour
 
 // Counts are what a Runner did for one source.
 type Counts struct {
@@ -64,6 +76,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, sources []*Source, o Optio
 	r := &Runner{
 		broker: b, options: o, log: o.Logger, now: o.Now, list: sources, budgets: make(map[string]*Budget),
 		plans: make(map[string]map[string]Plan), counts: make(map[string]Counts), lease: lease,
+		denied: make(map[string]denial),
 	}
 	ledger, err := b.Bucket(ctx, broker.LedgerBucket)
 	if err != nil {
@@ -110,6 +123,7 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 	budget := NewBudget(budgets, s.Account, rate, r.now)
 	r.budgets[s.Settings.Name] = budget
 	s.client.Bind(budget.Take)
+	s.seen = &seen{broker: r.broker, source: s.Settings.Name}
 	s.client.hold = budget.Hold
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
@@ -264,6 +278,9 @@ func (r *Runner) due(s *Source) (due []Task, waiting int, err error) {
 	now := r.now()
 	byClass := make([][]Task, ClassBackfill+1)
 	for _, stream := range s.Streams() {
+		if _, is := r.denial(s.Settings.Name, stream.Name, now); is {
+			continue
+		}
 		plan := r.plans[s.Settings.Name][stream.Name]
 		for _, task := range plan.Due(entries[stream.Name], now) {
 			byClass[task.Class] = append(byClass[task.Class], task)
@@ -275,6 +292,8 @@ func (r *Runner) due(s *Source) (due []Task, waiting int, err error) {
 		}
 	}
 	for _, tasks := range byClass {
+		// Newest first over all streams: none waits for another's whole history.
+		slices.SortStableFunc(tasks, func(a, b Task) int { return b.From.Compare(a.From) })
 		due = append(due, tasks...)
 	}
 	return due, waiting, nil
@@ -294,6 +313,24 @@ func (r *Runner) count(s *Source, records int) {
 	c := r.counts[s.Settings.Name]
 	c.Records += records
 	r.counts[s.Settings.Name] = c
+}
+
+// deny leaves a stream alone that the account may not read, and tells whether that is new.
+func (r *Runner) deny(source, stream, why string, now time.Time) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := source + "." + events.Token(stream)
+	_, known := r.denied[key]
+	r.denied[key] = denial{Why: why, until: now.Add(denialPause)}
+	return !known
+}
+
+// denial tells whether a stream is left alone.
+func (r *Runner) denial(source, stream string, now time.Time) (denial, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d, known := r.denied[source+"."+events.Token(stream)]
+	return d, known && now.Before(d.until)
 }
 
 func (r *Runner) bury(s *Source) {
@@ -322,6 +359,8 @@ type Progress struct {
 	Failed []Entry
 	// Paused says why the vendor refuses the credentials; "": it does not.
 	Paused string
+	// Denied are the streams that the account may not read, with the vendor's words.
+	Denied map[string]string
 	// Partial are the windows of which the vendor's cap hides a part at the finest grain.
 	Partial []Entry
 }
@@ -339,6 +378,13 @@ func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
 		return p, err
 	}
 	for _, stream := range s.Streams() {
+		if d, is := r.denial(s.Settings.Name, stream.Name, r.now()); is {
+			if p.Denied == nil {
+				p.Denied = make(map[string]string)
+			}
+			p.Denied[stream.Name] = d.Why
+			continue
+		}
 		plan := r.plans[s.Settings.Name][stream.Name]
 		p.Left += len(plan.Due(entries[stream.Name], r.now()))
 		for _, e := range entries[stream.Name] {

@@ -31,6 +31,7 @@ type scripted struct {
 	fetch   func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error)
 	check   func(ctx context.Context) error
 	client  *pollers.Client
+	env     pollers.Env
 
 	mu      sync.Mutex
 	fetched []pollers.Window
@@ -143,6 +144,7 @@ func (b *bench) source(name string, p *scripted, variables map[string]string) *p
 			Key settings.Secret `env:"API_KEY, required"`
 		}
 		vars.Decode(&own)
+		p.env = env
 		p.client = env.Connect("acme/1", pollers.Rate{}, vars.Secrets())
 		return p
 	}, slog.New(slog.DiscardHandler))
@@ -907,6 +909,118 @@ func TestOnceEndsWhenCredentialsAreRefusedAndTheNextRunTriesAgain(t *testing.T) 
 	}
 	if b.states("eu")[pollers.StateComplete] != 3 {
 		t.Errorf("the states are %v; want 3 complete", b.states("eu"))
+	}
+}
+
+func TestAWindowThatDiesInTheMiddleDoesNotBeginFromZero(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	const entities = 1000
+	keys := make([]string, entities)
+	for i := range keys {
+		keys[i] = fmt.Sprint("c/", i)
+	}
+	version := "v1"
+	details, dies := 0, 600
+	p := &scripted{}
+	p.fetch = func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		known, err := p.env.Known(ctx, w.Stream, keys)
+		if err != nil {
+			return pollers.Reading{}, err
+		}
+		unchanged := 0
+		for _, key := range keys {
+			if known[key] == version {
+				unchanged++
+				continue
+			}
+			if details++; details == dies {
+				return pollers.Reading{}, errors.New("the connection is reset")
+			}
+			r := record(key, version)
+			r.Version = version
+			if err := emit(r); err != nil {
+				return pollers.Reading{}, err
+			}
+		}
+		return pollers.Reading{Unchanged: unchanged}, nil
+	}
+	once := func() pollers.Entry {
+		s := b.source("eu", p, map[string]string{"SINCE": b.clock.Format(-3), "UNTIL": b.clock.Format(-2), "WINDOW": "1h", "SETTLE": "9999h"})
+		if err := b.runner(pollers.Options{OnceSince: b.clock.Now()}, s).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return b.entries("eu")[0]
+	}
+	first := once()
+	if details != entities+1 || first.Records != entities {
+		t.Errorf("%d details were asked for and the ledger has %d records; want %d, each once and the one that failed twice", details, first.Records, entities)
+	}
+	if n := b.size(broker.Raw).Messages; n != entities {
+		t.Errorf("RAW has %d records; want %d", n, entities)
+	}
+	// Nothing changed: nothing is asked for, and the window holds what it held.
+	details, dies = 0, 0
+	if again := once(); details != 0 || again.Records != entities {
+		t.Errorf("%d details, %d records; want none and %d", details, again.Records, entities)
+	}
+	version = "v2"
+	if once(); details != entities {
+		t.Errorf("%d details after everything changed; want %d", details, entities)
+	}
+}
+
+func TestAStreamThatTheAccountMayNotReadIsReportedOnceAndTheOthersGoOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	var asked atomic.Int32
+	p := &scripted{streams: []pollers.Stream{{Name: "chats", Grain: time.Minute, MaxSpan: day}, {Name: "ccc", Grain: time.Minute, MaxSpan: day}}}
+	p.fetch = func(_ context.Context, w pollers.Window, _ func(events.Record) error) (pollers.Reading, error) {
+		if w.Stream == "ccc" {
+			asked.Add(1)
+			return pollers.Reading{}, pollers.Unavailable(errors.New("CCC users only"))
+		}
+		return pollers.Reading{}, nil
+	}
+	variables := b.clock.Closed(-8, -2)
+	s := b.source("eu", p, variables)
+	r := b.runner(pollers.Options{}, s)
+	stop := b.run(r)
+	b.eventually("the other stream is read", func() bool { return asked.Load() == 1 && b.states("eu")[pollers.StateComplete] == 6 })
+	b.never("the stream is asked for again, or reported twice", func() bool {
+		return asked.Load() != 1 || b.log.Count("may not read this stream") != 1 || b.states("eu")[pollers.StateFailed] > 0
+	})
+	progress, err := r.Progress(t.Context(), s)
+	if err != nil || progress.Denied["ccc"] != "CCC users only" || progress.Left != 0 || len(progress.Failed) > 0 {
+		t.Errorf("progress %+v, %v; want the stream named, nothing left and nothing failed", progress, err)
+	}
+	b.clock.Jump(25 * time.Hour)
+	b.eventually("it is asked for again a day later", func() bool { return asked.Load() == 2 })
+	stop()
+	once := b.runner(pollers.Options{OnceSince: b.clock.Now()}, b.source("eu", p, variables))
+	if err := once.Run(t.Context()); err != nil {
+		t.Errorf("a run that ends: %v", err)
+	}
+}
+
+func TestNoStreamWaitsForTheWholeHistoryOfAnother(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	p := &scripted{streams: []pollers.Stream{{Name: "chats", Grain: time.Minute, MaxSpan: day}, {Name: "ratings", Grain: time.Minute, MaxSpan: day}}}
+	s := b.source("eu", p, b.clock.Closed(-12, -2))
+	if err := b.runner(pollers.Options{OnceSince: b.clock.Now()}, s).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read := p.windows()
+	if len(read) != 20 {
+		t.Fatalf("%d windows were read; want 20", len(read))
+	}
+	streams := map[string]int{}
+	for _, w := range read[:10] {
+		streams[w.Stream]++
+	}
+	if streams["chats"] < 3 || streams["ratings"] < 3 {
+		t.Errorf("the first ten windows are %v; want both streams side by side", streams)
 	}
 }
 

@@ -29,6 +29,7 @@ type Source struct {
 	bodies Redactor
 
 	client *Client // the room's, which Bind gives its budget
+	seen   *seen   // nil until a Runner has the source
 }
 
 // Open is a room's constructor.
@@ -46,6 +47,12 @@ func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *S
 			return s.client
 		},
 		Logger: log.With("source", name), Now: time.Now,
+		Seen: func(ctx context.Context, stream string, keys []string) (map[string]string, error) {
+			if s.seen == nil {
+				return nil, nil
+			}
+			return s.seen.versions(ctx, stream, keys)
+		},
 	})
 	for _, secret := range vars.SecretNames() {
 		s.Credential = strings.TrimPrefix(s.Credential+", "+vars.Name(secret), ", ")

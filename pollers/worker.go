@@ -90,8 +90,8 @@ func (w *worker) take(ctx context.Context, d *broker.Delivery) error {
 		return err
 	}
 	plan, ok := w.plans[w.source.Settings.Name][task.Stream]
-	if !ok {
-		return d.Ack() // the stream is no longer selected
+	if _, denied := w.denial(w.source.Settings.Name, task.Stream, w.now()); denied || !ok {
+		return d.Ack() // the stream is no longer selected, or may not be read
 	}
 	if _, due := plan.due(entry, w.now()); !due {
 		return d.Ack() // it was read; only its acknowledgement was lost
@@ -133,7 +133,7 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 	started := w.now().UTC()
 	out := w.publish(ctx, entry.Window)
 	reading, err := w.source.Poller.Fetch(ctx, entry.Window, out.emit)
-	if flushErr := out.pipeline.Flush(); err == nil {
+	if flushErr := out.flush(); err == nil {
 		err = flushErr
 	}
 	w.count(w.source, out.records)
@@ -141,7 +141,10 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 		return entry, err
 	}
 	entry.State, entry.ReadAt = StateComplete, started
-	entry.Records, entry.Requests, entry.Fingerprint = out.records, reading.Requests, hex.EncodeToString(out.sum[:])
+	entry.Records, entry.Requests = out.records+reading.Unchanged, reading.Requests
+	if out.records > 0 || reading.Unchanged == 0 {
+		entry.Fingerprint = hex.EncodeToString(out.sum[:])
+	}
 	entry.Attempts, entry.Error, entry.FailedAt, entry.RetryAt = 0, "", time.Time{}, time.Time{}
 	if reading.Capped {
 		return w.split(ctx, plan, entry)
@@ -199,7 +202,14 @@ func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry E
 	}
 	text := w.source.Secrets.Redact(err.Error())
 	now := w.now()
-	if IsUnauthorized(err) {
+	switch {
+	case IsUnavailable(err):
+		// The account is at fault, not the window: it is asked for again when the stream is.
+		entry.State = before.State
+		if w.deny(name, entry.Stream, text, now) {
+			w.log.Warn("this account may not read this stream; it is left out and asked for again in a day", "source", name, "stream", entry.Stream, "error", text)
+		}
+	case IsUnauthorized(err):
 		// The source is at fault, not the window: it is not burnt.
 		entry.State = before.State
 		if first, pauseErr := pause(ctx, w.sources, name, text, now); pauseErr != nil {
@@ -208,7 +218,7 @@ func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry E
 			w.log.Error("the vendor refuses the credentials; the source is paused", "source", name,
 				"look at", w.source.Credential, "error", text)
 		}
-	} else {
+	default:
 		entry = w.blame(ctx, entry, err, text, now)
 	}
 	return w.conclude(ctx, entry, func() error { return d.AckWait(ctx) })
@@ -263,7 +273,26 @@ type publication struct {
 	id          string
 	traceparent string
 	records     int
-	sum         [16]byte // of the records' fingerprints, whatever their order
+	sum         [16]byte         // of the records' fingerprints, whatever their order
+	versions    []broker.Message // of records on their way, to be remembered once RAW has them
+}
+
+// versionBatch is how many records with a version travel before they are waited for: what dies then is read again.
+const versionBatch = 256
+
+// flush waits until RAW has every record, and remembers those that have a version. An error of the broker only: what it stored before is
+// remembered or read again.
+func (p *publication) flush() error {
+	if err := p.pipeline.Flush(); err != nil || len(p.versions) == 0 {
+		return err
+	}
+	for _, m := range p.versions {
+		if err := p.pipeline.Send(m); err != nil {
+			return err
+		}
+	}
+	p.versions = p.versions[:0]
+	return p.pipeline.Flush()
 }
 
 func (w *worker) publish(ctx context.Context, window Window) *publication {
@@ -311,7 +340,14 @@ func (p *publication) emit(r events.Record) error {
 	}
 	message := broker.Message{Subject: events.RawSubject(&r), Header: make(map[string][]string, 12), Data: event.Data}
 	event.SetHeaders(message.Header)
-	return p.pipeline.Send(message)
+	if err := p.pipeline.Send(message); err != nil || r.Version == "" {
+		return err
+	}
+	p.versions = append(p.versions, source.seen.message(r.Stream, r.Key, r.Version))
+	if len(p.versions) < versionBatch {
+		return nil
+	}
+	return p.flush()
 }
 
 // unfit says why a record cannot travel, and cuts it to what its dead letter can hold; "" when it can.

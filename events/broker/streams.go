@@ -18,6 +18,7 @@ const (
 	Events  = "PARLEY_EVENTS"
 	State   = "PARLEY_STATE"
 	Dead    = "PARLEY_DEAD"
+	Seen    = "PARLEY_SEEN"
 )
 
 // The buckets.
@@ -121,6 +122,10 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 		{
 			Name: Dead, Description: "what could not be processed or delivered", Subjects: []string{events.DeadSubjects + ".>"},
 			MaxAge: deadRetention, Duplicates: 24 * time.Hour,
+		},
+		{
+			Name: Seen, Description: "which version of an entity was read, where a list tells", Subjects: []string{events.SeenSubjects + ".*.*.*"},
+			MaxMsgsPerSubject: 1, MaxAge: o.EventsRetention, AllowAtomicPublish: true,
 		},
 	}
 	for i := range configs {

@@ -394,7 +394,9 @@ func (p *Process) Once(ctx context.Context, watch func(context.Context)) (Report
 type Report struct {
 	Tallies []console.Tally
 	// Failed are the windows that could not be read, one line each.
-	Failed      []string
+	Failed []string
+	// Notes are what is no failure and yet worth knowing, one line each.
+	Notes       []string
 	DeadLetters int64
 	// SinkErrors are the last errors of sinks that are failing or dead-lettered events.
 	SinkErrors []string
@@ -459,6 +461,9 @@ func (p *Process) addSources(ctx context.Context, r *Report, tally func(string, 
 		if progress.Paused != "" {
 			r.Failed = append(r.Failed, fmt.Sprintf("%s: paused, the vendor refuses its credentials; look at %s: %s", s.Settings.Name, s.Credential, progress.Paused))
 		}
+		for _, stream := range slices.Sorted(maps.Keys(progress.Denied)) {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s %s: left out, this account may not read it: %s", s.Settings.Name, stream, progress.Denied[stream]))
+		}
 		for _, e := range progress.Partial {
 			r.Failed = append(r.Failed, fmt.Sprintf("%s %s %s: read in part; the vendor's cap hides the rest at its finest grain", s.Settings.Name, e.Stream, pollers.WindowID(e.Window)))
 		}
@@ -499,6 +504,9 @@ func (r Report) Print(w io.Writer) error {
 	var text strings.Builder
 	for _, line := range r.Failed {
 		fmt.Fprintln(&text, "not read:", console.Printable(line))
+	}
+	for _, line := range r.Notes {
+		fmt.Fprintln(&text, "note:", console.Printable(line))
 	}
 	for _, line := range r.SinkErrors {
 		fmt.Fprintln(&text, "not delivered:", console.Printable(line))

@@ -1,0 +1,44 @@
+package pollers
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+// seen remembers which version of an entity RAW has, for streams whose lists tell whether an entity changed. What it forgets is read
+// once more, so it may age.
+type seen struct {
+	broker *broker.Broker
+	source string
+}
+
+func (s *seen) subject(stream, key string) string {
+	return events.SeenSubjects + "." + s.source + "." + events.Token(stream) + "." + events.Token(key)
+}
+
+// versions gives what is remembered of these keys.
+func (s *seen) versions(ctx context.Context, stream string, keys []string) (map[string]string, error) {
+	subjects := make([]string, len(keys))
+	for i, key := range keys {
+		subjects[i] = s.subject(stream, key)
+	}
+	found, err := s.broker.Last(ctx, broker.Seen, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("what was read of %s: %w", stream, err)
+	}
+	versions := make(map[string]string, len(found))
+	for i, key := range keys {
+		if m, ok := found[subjects[i]]; ok {
+			versions[key] = string(m.Data)
+		}
+	}
+	return versions, nil
+}
+
+// message says that RAW has a version of an entity.
+func (s *seen) message(stream, key, version string) broker.Message {
+	return broker.Message{Subject: s.subject(stream, key), Data: []byte(version)}
+}
