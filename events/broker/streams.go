@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -56,18 +57,34 @@ func (b *Broker) Provision(ctx context.Context) error {
 		}
 	}
 	for _, cfg := range b.bucketConfigs() {
+		if b.isBucket(ctx, "KV_"+cfg.Bucket, cfg.Description, cfg.TTL, cfg.Replicas) {
+			continue
+		}
 		if _, err := b.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
 			return fmt.Errorf("bucket %s: %w", cfg.Bucket, err)
 		}
 	}
-	_, err = b.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: ObjectsBucket, Description: "data over 1 MiB, under its digest", Replicas: b.options.Replicas,
-		TTL: b.objectTTL(),
-	})
-	if err != nil {
+	objects := jetstream.ObjectStoreConfig{
+		Bucket: ObjectsBucket, Description: "data over 1 MiB, under its digest", Replicas: b.options.Replicas, TTL: b.objectTTL(),
+	}
+	if b.isBucket(ctx, "OBJ_"+objects.Bucket, objects.Description, objects.TTL, objects.Replicas) {
+		return nil
+	}
+	if _, err = b.js.CreateOrUpdateObjectStore(ctx, objects); err != nil {
 		return fmt.Errorf("object store %s: %w", ObjectsBucket, err)
 	}
 	return nil
+}
+
+// isBucket tells whether the stream behind a bucket is there as it should be: one that is updated without need costs a write, and races
+// in the server with whoever makes a consumer of it.
+func (b *Broker) isBucket(ctx context.Context, stream, description string, ttl time.Duration, replicas int) bool {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return false
+	}
+	c := s.CachedInfo().Config
+	return c.Description == description && c.MaxAge == ttl && c.Replicas == replicas
 }
 
 // objectTTL outlives every message that can refer to an object: each reference puts its object anew.
@@ -91,8 +108,20 @@ func (b *Broker) provisionStream(ctx context.Context, cfg jetstream.StreamConfig
 		// Changing the number would move entities between partitions whose records are in flight.
 		cfg.SubjectTransform = existing.CachedInfo().Config.SubjectTransform
 	}
+	if isStream(existing.CachedInfo().Config, cfg) {
+		return nil
+	}
 	_, err = b.js.UpdateStream(ctx, cfg)
 	return err
+}
+
+// isStream tells whether a stream is as it should be, in what Parley sets; the server fills in the rest.
+func isStream(is, want jetstream.StreamConfig) bool {
+	return is.Description == want.Description && slices.Equal(is.Subjects, want.Subjects) && is.Retention == want.Retention &&
+		is.MaxAge == want.MaxAge && max(is.MaxBytes, 0) == max(want.MaxBytes, 0) && max(is.MaxMsgsPerSubject, 0) == max(want.MaxMsgsPerSubject, 0) &&
+		is.Discard == want.Discard && is.DiscardNewPerSubject == want.DiscardNewPerSubject && is.Storage == want.Storage &&
+		is.Replicas == want.Replicas && is.AllowDirect == want.AllowDirect && is.AllowAtomicPublish == want.AllowAtomicPublish &&
+		is.AllowMsgTTL == want.AllowMsgTTL && (want.Duplicates == 0 || is.Duplicates == want.Duplicates)
 }
 
 func (b *Broker) streamConfigs() []jetstream.StreamConfig {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-stream/parley/events/broker"
@@ -154,36 +155,65 @@ func positions(t testing.TB, b *broker.Broker, partitions int) (all []broker.Con
 	return all
 }
 
-// Processes of one deployment may be configured differently while it is rolled out.
 func TestEightProcessesProvisionAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, apart := range map[string]time.Duration{"alike": 0, "each with its own retention": time.Hour} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			first, err := broker.Open(t.Context(), broker.Options{DataDir: dir, SyncInterval: time.Minute})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer first.Close()
-			var group sync.WaitGroup
-			for n := range 8 {
-				b, err := broker.Attach(t.Context(), broker.Options{DataDir: dir, Partitions: 3, RawRetention: day + time.Duration(n)*apart})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer b.Close()
-				group.Go(func() {
-					if err := b.Provision(t.Context()); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			group.Wait()
-			if n, err := first.Partitions(t.Context()); n != 3 || err != nil {
-				t.Errorf("%d partitions, %v", n, err)
+	dir := t.TempDir()
+	first, err := broker.Open(t.Context(), broker.Options{DataDir: dir, SyncInterval: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	var group sync.WaitGroup
+	for range 8 {
+		b, err := broker.Attach(t.Context(), broker.Options{DataDir: dir, Partitions: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		group.Go(func() {
+			if err := b.Provision(t.Context()); err != nil {
+				t.Error(err)
 			}
 		})
+	}
+	group.Wait()
+	if n, err := first.Partitions(t.Context()); n != 3 || err != nil {
+		t.Errorf("%d partitions, %v", n, err)
+	}
+}
+
+// An update races in the server with whoever makes a consumer of the stream, and costs a write: every process provisions when it starts.
+func TestProvisioningWhatIsThereUpdatesNothing(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{EventsRetention: 200 * day})
+	nc, err := nats.Connect(address(t, b.Options().DataDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	updates, err := nc.SubscribeSync("$JS.EVENT.ADVISORY.STREAM.UPDATED.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	js := admin(t, b)
+	s, err := js.Stream(t.Context(), broker.Dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Description = "the last update, so that the test knows when it has seen all"
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	m, err := updates.NextMsgWithContext(t.Context())
+	if err != nil || m.Subject != "$JS.EVENT.ADVISORY.STREAM.UPDATED."+broker.Dead {
+		t.Errorf("updated: %+v, %v", m, err)
 	}
 }
 
