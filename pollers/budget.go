@@ -14,11 +14,14 @@ import (
 )
 
 // Budget is the rate budget of one vendor account, shared by every process: the generic cell rate algorithm with its
-// one number (when the next request may be sent) under compare-and-set. Requests are evenly spaced.
+// one number (when the next request may be sent) under compare-and-set. Requests are evenly spaced, and a little further apart than
+// the rate asks for: a request that is sent a moment after its turn must not make one too many in the vendor's count.
 type Budget struct {
 	store Store
 	key   string
+	rate  Rate
 	gap   time.Duration
+	slack time.Duration // in a period
 	now   func() time.Time
 }
 
@@ -26,36 +29,104 @@ type Budget struct {
 type budgetState struct {
 	Next int64 `json:"next"` // before it no request is sent
 	Held int64 `json:"held"` // the vendor asked to be left alone until then
+	// Minute is the Unix minute of the last turn, Taken the turns in it, Before those in the minute before it.
+	Minute int64 `json:"minute,omitempty"`
+	Taken  int   `json:"taken,omitempty"`
+	Before int   `json:"before,omitempty"`
+}
+
+// note counts a turn at a time in Unix nanoseconds.
+func (s *budgetState) note(at int64) {
+	minute := at / int64(time.Minute)
+	if minute > s.Minute {
+		s.Before = 0
+		if minute == s.Minute+1 {
+			s.Before = s.Taken
+		}
+		s.Minute, s.Taken = minute, 0
+	}
+	s.Taken++
+}
+
+// BudgetStatus is what an account's budget looks like to a user.
+type BudgetStatus struct {
+	Rate Rate
+	// HeldUntil is when the vendor, who asked to be left alone, may be asked again; zero: it may be asked now.
+	HeldUntil time.Time
+	// Queue is how far ahead turns are taken.
+	Queue time.Duration
+	// LastMinute are the requests of the last whole minute; they are counted for accounts with a rate alone.
+	LastMinute int
+}
+
+// Status tells how an account's budget stands.
+func (b *Budget) Status(ctx context.Context) (BudgetStatus, error) {
+	state, _, err := b.read(ctx)
+	if err != nil {
+		return BudgetStatus{}, err
+	}
+	now := b.now()
+	out := BudgetStatus{Rate: b.rate}
+	if held := time.Unix(0, state.Held); held.After(now) {
+		out.HeldUntil = held.UTC()
+	}
+	if next := time.Unix(0, state.Next); next.After(now) {
+		out.Queue = next.Sub(now)
+	}
+	switch minute := now.Unix() / 60; state.Minute {
+	case minute:
+		out.LastMinute = state.Before
+	case minute - 1:
+		out.LastMinute = state.Taken
+	}
+	return out, nil
 }
 
 // NewBudget gives an account's budget. A zero rate has no spacing, but the vendor's wish to be left
 // alone still holds.
 func NewBudget(store Store, account string, rate Rate, now func() time.Time) *Budget {
 	sum := sha256.Sum256([]byte(account))
-	return &Budget{store: store, key: hex.EncodeToString(sum[:12]), gap: rate.Gap(), now: now}
+	b := &Budget{store: store, key: hex.EncodeToString(sum[:12]), rate: rate, gap: rate.Gap(), now: now}
+	if rate.Requests > 0 {
+		b.slack = min(rate.Period/20, maxSlack)
+		b.gap += b.slack / time.Duration(rate.Requests)
+	}
+	return b
 }
+
+const (
+	// maxSlack is the most that a period is made longer.
+	maxSlack = 50 * time.Millisecond
+	// maxForfeits is how often a turn that was slept through is given up for a later one, so that a slow machine gets on at all.
+	maxForfeits = 3
+)
 
 // Take waits until a request may be sent.
 func (b *Budget) Take(ctx context.Context) error {
-	for {
+	for forfeits := 0; ; {
 		at, err := b.reserve(ctx)
 		if err != nil {
 			return err
 		}
-		if at <= b.now().UnixNano() {
-			return ctx.Err()
+		if at > b.now().UnixNano() {
+			if err := b.sleep(ctx, at); err != nil {
+				return err
+			}
+			// Meanwhile the vendor may have asked to be left alone: then this turn is forfeit.
+			state, _, err := b.read(ctx)
+			if err != nil {
+				return err
+			}
+			if state.Held > b.now().UnixNano() {
+				continue
+			}
 		}
-		if err := b.sleep(ctx, at); err != nil {
-			return err
+		// Sent too late, this request would come close before the next process's.
+		if late := b.now().UnixNano() - at; late > int64(b.slack/2) && b.gap > 0 && forfeits < maxForfeits {
+			forfeits++
+			continue
 		}
-		// Meanwhile the vendor may have asked to be left alone: then this turn is forfeit.
-		state, _, err := b.read(ctx)
-		if err != nil {
-			return err
-		}
-		if state.Held <= b.now().UnixNano() {
-			return nil
-		}
+		return ctx.Err()
 	}
 }
 
@@ -71,6 +142,7 @@ func (b *Budget) reserve(ctx context.Context) (at int64, err error) {
 			return at, nil
 		}
 		state.Next = at + int64(b.gap)
+		state.note(at)
 		if err := b.write(ctx, state, revision); !errors.Is(err, broker.ErrConflict) {
 			return at, err
 		}

@@ -3,6 +3,7 @@ package pollers_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -53,6 +54,107 @@ func TestEightTakersTogetherKeepTheExactRate(t *testing.T) {
 			if gap := times[i].Sub(times[i-1]); gap < rate.Gap() {
 				t.Fatalf("permit %d came %s after the one before; want %s", i, gap, rate.Gap())
 			}
+		}
+	})
+}
+
+// The vendor counts what arrives, not what was permitted: any eleven arrivals at 10/s must span a second.
+func TestRequestsThatAreSentALittleLateMakeNoneTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, rate := newMemory(), pollers.Rate{Requests: 10, Period: time.Second}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		rng := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		var arrivals []time.Time
+		var wg sync.WaitGroup
+		for range 4 {
+			b := pollers.NewBudget(store, "acme", rate, time.Now)
+			wg.Go(func() {
+				for b.Take(ctx) == nil {
+					mu.Lock()
+					arrivals = append(arrivals, time.Now().Add(time.Duration(rng.Int64N(int64(45*time.Millisecond)))))
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		slices.SortFunc(arrivals, time.Time.Compare)
+		if n := len(arrivals); n < 1100 {
+			t.Errorf("%d requests in two minutes; want nearly 1200", n)
+		}
+		for i := 10; i < len(arrivals); i++ {
+			if span := arrivals[i].Sub(arrivals[i-10]); span < time.Second {
+				t.Fatalf("11 requests arrived within %s", span)
+			}
+		}
+	})
+}
+
+// lateStore is a store whose answers come late: who was stopped meanwhile must not send on an old turn.
+type lateStore struct {
+	*memory
+	late []time.Duration // of the next writes
+}
+
+func (s *lateStore) Set(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if len(s.late) > 0 {
+		time.Sleep(s.late[0]) // virtual
+		s.late = s.late[1:]
+	}
+	return s.memory.Set(ctx, key, value, revision)
+}
+
+func TestATurnThatWasSleptThroughIsForfeit(t *testing.T) {
+	for name, c := range map[string]struct {
+		late []time.Duration
+		want time.Duration // until the permit
+	}{
+		"once":              {[]time.Duration{300 * time.Millisecond}, 300 * time.Millisecond},
+		"always, in vain":   {slices.Repeat([]time.Duration{300 * time.Millisecond}, 9), 1200 * time.Millisecond},
+		"less than matters": {[]time.Duration{20 * time.Millisecond}, 20 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &lateStore{memory: newMemory(), late: c.late}
+				start := time.Now()
+				if err := pollers.NewBudget(store, "acme", pollers.Rate{Requests: 10, Period: time.Second}, time.Now).Take(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				taken := len(c.late) - len(store.late)
+				if waited := time.Since(start); waited < c.want || waited > c.want+110*time.Millisecond {
+					t.Errorf("the permit came after %s and %d late writes; want %s", waited, taken, c.want)
+				}
+				status, err := pollers.NewBudget(store.memory, "acme", pollers.Rate{Requests: 10, Period: time.Second}, time.Now).Status(t.Context())
+				if err != nil || name == "once" && status.Queue == 0 {
+					t.Errorf("status %+v, %v; want the next turn to lie ahead", status, err)
+				}
+			})
+		})
+	}
+}
+
+func TestTheStatusOfABudgetTellsWhatAUserAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, rate := newMemory(), pollers.Rate{Requests: 60, Period: time.Minute}
+		b := pollers.NewBudget(store, "acme", rate, time.Now)
+		time.Sleep(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute))) // virtual: a minute begins
+		for range 30 {
+			if err := b.Take(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := b.Hold(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.Status(t.Context())
+		if want := time.Now().Add(time.Hour).UTC(); err != nil || got.Rate != rate || got.LastMinute != 30 || !got.HeldUntil.Equal(want) {
+			t.Errorf("%+v, %v; want 30 requests in the last minute and a hold until %s", got, err, want)
+		}
+		time.Sleep(2 * time.Minute)
+		if got, err := b.Status(t.Context()); err != nil || got.LastMinute != 0 {
+			t.Errorf("%+v, %v; want no request in the last minute", got, err)
 		}
 	})
 }

@@ -218,6 +218,9 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 		return nil, c.secrets.Error(bare(err, c.place(call)))
 	}
 	c.noteSkew(resp)
+	if d, none := exhausted(resp.Header, c.now()); none && c.hold != nil {
+		_ = c.hold(ctx, d) // without the budget, the vendor says it again with a 429
+	}
 	body := &boundedBody{
 		body: resp.Body, zipped: strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip"),
 		cancel: cancel, stall: c.stall, left: c.maxBytes, url: c.place(call), secrets: c.secrets,

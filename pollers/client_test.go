@@ -162,6 +162,54 @@ func TestARetryAfterHoldsTheWholeAccountEvenAShortOne(t *testing.T) {
 	})
 }
 
+func TestHeadersThatSayNoRequestIsLeftHoldTheAccount(t *testing.T) {
+	now := time.Date(2026, 10, 27, 15, 0, 0, 0, time.UTC)
+	cases := map[string]struct {
+		left, reset [2]string
+		want        time.Duration // 0: it says nothing
+	}{
+		"the draft":                   {[2]string{"RateLimit-Remaining", "0"}, [2]string{"RateLimit-Reset", "17"}, 17 * time.Second},
+		"some are left":               {[2]string{"RateLimit-Remaining", "1"}, [2]string{"RateLimit-Reset", "17"}, 0},
+		"a Unix time":                 {[2]string{"X-RateLimit-Remaining", "0"}, [2]string{"X-RateLimit-Reset", fmt.Sprint(now.Unix() + 90)}, 90 * time.Second},
+		"a Unix time in milliseconds": {[2]string{"X-Rate-Limit-Remaining", "0"}, [2]string{"X-Rate-Limit-Reset", fmt.Sprint(now.UnixMilli() + 1500)}, 1500 * time.Millisecond},
+		"a Unix time in the past":     {[2]string{"X-RateLimit-Remaining", "0"}, [2]string{"X-RateLimit-Reset", fmt.Sprint(now.Unix() - 90)}, 0},
+		"several limits":              {[2]string{"RateLimit-Remaining", "0, 500"}, [2]string{"RateLimit-Reset", "3;w=10"}, 3 * time.Second},
+		"a year":                      {[2]string{"RateLimit-Remaining", "0"}, [2]string{"RateLimit-Reset", "31536000"}, time.Hour},
+		"no time":                     {[2]string{"RateLimit-Remaining", "0"}, [2]string{"RateLimit-Reset", "soon"}, 0},
+		"no number":                   {[2]string{"RateLimit-Remaining", "none"}, [2]string{"RateLimit-Reset", "17"}, 0},
+		"not a number":                {[2]string{"RateLimit-Remaining", "NaN"}, [2]string{"RateLimit-Reset", "NaN"}, 0},
+		"too large":                   {[2]string{"RateLimit-Remaining", "0"}, [2]string{"RateLimit-Reset", "1e300"}, 0},
+		"nothing":                     {},
+	}
+	for name, c := range cases {
+		h := http.Header{}
+		if c.left[0] != "" {
+			h.Set(c.left[0], c.left[1])
+			h.Set(c.reset[0], c.reset[1])
+		}
+		if got, ok := pollers.Exhausted(h, now); got != c.want && ok || ok != (c.want > 0) {
+			t.Errorf("%s: %s, %v; want %s", name, got, ok, c.want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		budget := pollers.NewBudget(store, "acme", pollers.Rate{}, time.Now)
+		last := &script{answers: []answer{{status: 200, body: "well", header: http.Header{"Ratelimit-Remaining": {"0"}, "Ratelimit-Reset": {"9"}}}}}
+		client := pollers.NewClient(pollers.ClientOptions{Transport: last, Permit: budget.Take})
+		client.BindHold(budget.Hold)
+		if _, err := do(t.Context(), client, "https://vendor.example/"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := pollers.NewBudget(store, "acme", pollers.Rate{}, time.Now).Take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(start); waited != 9*time.Second {
+			t.Errorf("another worker of the account waited %s; want 9s", waited)
+		}
+	})
+}
+
 func TestARequestEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []answer{{status: 500}}}

@@ -9,6 +9,7 @@ import (
 var (
 	Backoff    = backoff
 	RetryAfter = retryAfter
+	Exhausted  = exhausted
 )
 
 // SetLease shortens the time after which a silent worker's window is given to another.

@@ -50,6 +50,8 @@ type Entry struct {
 	Records     int
 	Requests    int
 	Fingerprint string
+	// Reads are the latest readings after the window's end that could differ from one before.
+	Reads []Read `json:",omitempty"`
 	// Attempts counts failures since the last complete reading, Error is the last one's, and the window
 	// is not read before RetryAt.
 	Attempts int
@@ -58,6 +60,24 @@ type Entry struct {
 	RetryAt  time.Time
 
 	revision uint64 // of the ledger's key; 0: there is none
+}
+
+// Read is one reading of a window that had been read before: how long after the window's end, and whether it held something else.
+type Read struct {
+	Age     time.Duration
+	Changed bool
+}
+
+// maxReads is how many of them are kept of a window.
+const maxReads = 8
+
+// compare notes a reading that followed another one of a window that had ended.
+func (e *Entry) compare(before Entry) {
+	if e.Snapshot() || before.ReadAt.Before(e.To) {
+		return
+	}
+	e.Reads = append(slices.Clone(e.Reads), Read{Age: e.ReadAt.Sub(e.To), Changed: e.Fingerprint != before.Fingerprint})
+	e.Reads = e.Reads[max(0, len(e.Reads)-maxReads):]
 }
 
 const windowTime = "20060102T150405Z"

@@ -8,9 +8,13 @@ import (
 // Plan says what of one stream is due. It is computed from the settings, the ledger and the clock alone, so that every
 // process computes the same, none leads, and a hole in the ledger is found again for as long as it is there.
 type Plan struct {
-	Stream           Stream
-	Location         *time.Location
-	Start, Until     time.Time // Until zero: no end
+	Stream       Stream
+	Location     *time.Location
+	Start, Until time.Time // Until zero: no end
+	// Ranges are read beside [Start, Until): `parley backfill`.
+	Ranges []Range
+	// Lag is how far the vendor's clock is behind ours: what it files under a time may come that much later.
+	Lag              time.Duration
 	Interval         time.Duration
 	SnapshotInterval time.Duration
 	Window           time.Duration // span of a backfill window
@@ -18,6 +22,12 @@ type Plan struct {
 	// OnceSince, when set, makes due what `run --once` reads: every window that is not complete, every one
 	// younger than the largest Settle and every snapshot, each until it was read after OnceSince.
 	OnceSince time.Time
+}
+
+// Range is a stretch of time, half-open.
+type Range struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // Task is a window that is due.
@@ -88,7 +98,8 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 		return 0, false
 	}
 	class := ClassBackfill
-	open := e.To.After(now) || e.Snapshot()
+	end := e.To.Add(p.Lag)
+	open := end.After(now) || e.Snapshot()
 	if open || now.Sub(e.To) < p.liveSpan() {
 		class = ClassLive
 	}
@@ -97,7 +108,7 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 		return class, true
 	case !p.OnceSince.IsZero():
 		young := open || now.Sub(e.To) < p.maxSettle()
-		return class, e.ReadAt.Before(p.OnceSince) && (young || e.State != StateComplete || e.ReadAt.Before(e.To))
+		return class, e.ReadAt.Before(p.OnceSince) && (young || e.State != StateComplete || e.ReadAt.Before(end))
 	case e.Snapshot():
 		every := p.SnapshotInterval
 		if p.Stream.Present {
@@ -106,7 +117,7 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 		return class, !now.Before(e.ReadAt.Add(every))
 	case open:
 		return class, !now.Before(e.ReadAt.Add(p.Interval))
-	case e.ReadAt.Before(e.To):
+	case e.ReadAt.Before(end):
 		// It was read while it was open: what came after that reading is still to be had.
 		return class, true
 	}
@@ -151,7 +162,7 @@ func (p Plan) missing(entries []Entry, now time.Time) []Task {
 	}
 	liveFrom := Floor(now, p.liveSpan(), p.Location)
 	var tasks []Task
-	for _, hole := range holes(p.Start, end, entries) {
+	for _, hole := range p.holes(end, liveFrom, entries) {
 		if hole.To.After(liveFrom) {
 			live := Window{Stream: p.Stream.Name, From: later(hole.From, liveFrom), To: hole.To}
 			tasks = append(tasks, Task{Window: live, Class: ClassLive})
@@ -162,6 +173,38 @@ func (p Plan) missing(entries []Entry, now time.Time) []Task {
 		}
 	}
 	return tasks
+}
+
+// holes gives what no entry covers of [Start, end) and of the ranges; of these nothing newer than the live window, which has its own rule.
+func (p Plan) holes(end, liveFrom time.Time, entries []Entry) (out []Window) {
+	wanted := []Range{{From: p.Start, To: end}}
+	for _, r := range p.Ranges {
+		from, to := Floor(r.From, p.Stream.Grain, p.Location), Ceil(r.To.Add(-1), p.Stream.Grain, p.Location)
+		if to.After(liveFrom) {
+			to = liveFrom
+		}
+		if from.Before(to) {
+			wanted = append(wanted, Range{From: from, To: to})
+		}
+	}
+	for _, r := range merge(wanted) {
+		out = append(out, holes(r.From, r.To, entries)...)
+	}
+	return out
+}
+
+// merge joins ranges that touch or overlap, so that no hole is found twice.
+func merge(ranges []Range) []Range {
+	slices.SortFunc(ranges, func(a, b Range) int { return a.From.Compare(b.From) })
+	out := ranges[:0:0]
+	for _, r := range ranges {
+		if n := len(out); n > 0 && !r.From.After(out[n-1].To) {
+			out[n-1].To = later(out[n-1].To, r.To)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 func later(a, b time.Time) time.Time {

@@ -2,11 +2,13 @@ package pollers
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,18 +118,14 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 			return err
 		}
 	}
-	rate := s.Rate
-	if s.Settings.Rate.Requests > 0 {
-		rate = s.Settings.Rate
-	}
-	budget := NewBudget(budgets, s.Account, rate, r.now)
+	budget := s.budget(budgets, r.now)
 	r.budgets[s.Settings.Name] = budget
 	s.client.Bind(budget.Take)
 	s.seen = &seen{broker: r.broker, source: s.Settings.Name}
 	s.client.hold = budget.Hold
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
-		plan := NewPlan(s.Settings, s.Poller.Describe(), stream, state.Start)
+		plan := s.plan(stream, state)
 		plan.OnceSince = r.options.OnceSince
 		plans[stream.Name] = plan
 	}
@@ -146,6 +144,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer wg.Wait()
 	r.gate.look(ctx, r.broker, r.log, r.now()) // before the first window is taken
 	wg.Go(func() { r.gate.watch(ctx, r.broker, r.log, r.now) })
+	wg.Go(func() { r.broker.Announce(ctx, "poll."+strings.ToLower(rand.Text())) })
 	wg.Go(func() { _ = r.book.Follow(ctx, r.mirror) }) // it ends with the context alone
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
@@ -235,16 +234,17 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	due, waiting, err := r.due(s)
+	state, err := readState(ctx, r.sources, name)
+	if err != nil {
+		return 1, err
+	}
+	due, waiting, err := r.due(s, state)
 	if err != nil {
 		return 1, err
 	}
 	left = len(due) + len(queued) + waiting
-	if r.once() {
-		state, err := readState(ctx, r.sources, name)
-		if err != nil || state.Paused != "" {
-			return 0, err // its windows wait for a run with better credentials
-		}
+	if r.once() && state.Paused != "" {
+		return 0, nil // its windows wait for a run with better credentials
 	}
 	room := 2*s.Settings.Concurrency - len(queued)
 	for _, task := range due {
@@ -270,7 +270,7 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 }
 
 // due merges the streams' due windows by class. Waiting counts the windows that failed and will be tried again.
-func (r *Runner) due(s *Source) (due []Task, waiting int, err error) {
+func (r *Runner) due(s *Source, state sourceState) (due []Task, waiting int, err error) {
 	entries, err := r.view.entries(s.Settings.Name, r.mirror.Entries())
 	if err != nil {
 		return nil, 0, err
@@ -282,6 +282,7 @@ func (r *Runner) due(s *Source) (due []Task, waiting int, err error) {
 			continue
 		}
 		plan := r.plans[s.Settings.Name][stream.Name]
+		plan.Ranges, plan.Lag = state.Ranges, s.lag()
 		for _, task := range plan.Due(entries[stream.Name], now) {
 			byClass[task.Class] = append(byClass[task.Class], task)
 		}

@@ -92,6 +92,26 @@ func streamNames(streams []Stream) string {
 // Skew is how far the vendor's clock is ahead of ours, by its last answer; false: there was none.
 func (s *Source) Skew() (time.Duration, bool) { return s.client.Skew() }
 
+// maxLag is the most that a vendor's clock is believed to be behind ours.
+const maxLag = 15 * time.Minute
+
+// lag is how long after its end, by our clock, a window of this vendor may still get records; what a clock is behind by less than a
+// second and a half may be the rounding of its Date header.
+func (s *Source) lag() time.Duration {
+	skew, _ := s.Skew()
+	if skew > -2*time.Second {
+		return 0
+	}
+	return min(-skew, maxLag)
+}
+
+// plan is what is to be read of a stream.
+func (s *Source) plan(stream Stream, state sourceState) Plan {
+	p := NewPlan(s.Settings, s.Poller.Describe(), stream, state.Start)
+	p.Ranges, p.Lag = state.Ranges, s.lag()
+	return p
+}
+
 // Streams are those of the poller that the settings select.
 func (s *Source) Streams() []Stream {
 	var out []Stream
@@ -107,6 +127,8 @@ func (s *Source) Streams() []Stream {
 type sourceState struct {
 	// Start is the oldest moment to fetch, fixed at the source's first start.
 	Start time.Time `json:"start"`
+	// Ranges were asked for beside what Start and UNTIL give.
+	Ranges []Range `json:"ranges,omitempty"`
 	// Paused says why the vendor refuses the credentials; empty: it does not.
 	Paused  string    `json:"paused,omitempty"`
 	ProbeAt time.Time `json:"probe_at,omitzero"`
@@ -129,14 +151,28 @@ func loadState(ctx context.Context, store Store, s *Source, now time.Time) (sour
 		if !errors.Is(err, broker.ErrNotFound) {
 			return state, err
 		}
-		state.Start = s.Settings.Since.In(s.Poller.Describe().Location).UTC()
-		if state.Start.IsZero() {
-			state.Start = now.Add(-sinceDefault).UTC()
-		}
+		state.Start = s.firstStart(now)
 		if _, err := saveState(ctx, store, s.Settings.Name, state); err != nil && !errors.Is(err, broker.ErrConflict) {
 			return state, err
 		}
 	}
+}
+
+// firstStart is the oldest moment to fetch of a source that starts now.
+func (s *Source) firstStart(now time.Time) time.Time {
+	if since := s.Settings.Since.In(s.Poller.Describe().Location).UTC(); !since.IsZero() {
+		return since
+	}
+	return now.Add(-sinceDefault).UTC()
+}
+
+// budget is the source's account's.
+func (s *Source) budget(store Store, now func() time.Time) *Budget {
+	rate := s.Rate
+	if s.Settings.Rate.Requests > 0 {
+		rate = s.Settings.Rate
+	}
+	return NewBudget(store, s.Account, rate, now)
 }
 
 func readState(ctx context.Context, store Store, name string) (state sourceState, err error) {

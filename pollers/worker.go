@@ -93,6 +93,7 @@ func (w *worker) take(ctx context.Context, d *broker.Delivery) error {
 	if _, denied := w.denial(w.source.Settings.Name, task.Stream, w.now()); denied || !ok {
 		return d.Ack() // the stream is no longer selected, or may not be read
 	}
+	plan.Lag = w.source.lag()
 	if _, due := plan.due(entry, w.now()); !due {
 		return d.Ack() // it was read; only its acknowledgement was lost
 	}
@@ -140,11 +141,13 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 	if err != nil {
 		return entry, err
 	}
+	before := entry
 	entry.State, entry.ReadAt = StateComplete, started
 	entry.Records, entry.Requests = out.records+reading.Unchanged, reading.Requests
 	if out.records > 0 || reading.Unchanged == 0 {
 		entry.Fingerprint = hex.EncodeToString(out.sum[:])
 	}
+	entry.compare(before)
 	entry.Attempts, entry.Error, entry.FailedAt, entry.RetryAt = 0, "", time.Time{}, time.Time{}
 	if reading.Capped {
 		return w.split(ctx, plan, entry)

@@ -32,6 +32,9 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Run everything on invented vendors, without any configuration."`
 	Simulate simulateCmd `cmd:"" help:"Serve the five vendors' APIs over invented accounts."`
 	Check    checkCmd    `cmd:"" help:"Try the configuration: NATS, credentials, clocks, sinks."`
+	Status   statusCmd   `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
+	Coverage coverageCmd `cmd:"" help:"Show which windows are read, and where the gaps are."`
+	Backfill backfillCmd `cmd:"" help:"Read a past range, and follow it; any number at once."`
 	Tail     tailCmd     `cmd:"" help:"Show events as they come."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -109,6 +112,36 @@ func (c *checkCmd) Run(ctx context.Context) error {
 			return errReported
 		}
 		return err
+	})
+}
+
+type statusCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+func (c *statusCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.ShowStatus(ctx, c.JSON) })
+}
+
+type coverageCmd struct {
+	Sources []string `arg:"" optional:"" name:"source" help:"Sources to show; all without any."`
+	JSON    bool     `name:"json" help:"Print every window as JSON."`
+}
+
+func (c *coverageCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.Coverage(ctx, c.Sources, c.JSON) })
+}
+
+type backfillCmd struct {
+	Source string `arg:"" help:"The source to read."`
+	From   string `required:"" help:"Oldest moment: a time such as 2026-01-31T00:00:00Z, or a date (midnight in the source's zone)."`
+	To     string `help:"Newest moment, exclusive; now without it."`
+	Again  bool   `help:"Read also what was read; unchanged records add no event."`
+}
+
+func (c *backfillCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error {
+		return a.Backfill(ctx, app.BackfillRequest{Source: c.Source, From: c.From, To: c.To, Again: c.Again})
 	})
 }
 

@@ -107,6 +107,31 @@ func (k *Bucket) All(ctx context.Context, pattern string) (map[string]Entry, err
 // allPatience is how long All may take.
 const allPatience = 30 * time.Second
 
+// Announce says under a name of the members' bucket that this process is alive, until the context ends; then it says that it left.
+func (b *Broker) Announce(ctx context.Context, name string) {
+	members, err := b.Bucket(ctx, MembersBucket)
+	for ctx.Err() == nil {
+		if err == nil {
+			err = members.Put(ctx, name, []byte("1"))
+		} else {
+			members, err = b.Bucket(ctx, MembersBucket)
+		}
+		if err != nil && ctx.Err() == nil {
+			b.options.Logger.Debug("a member could not say that it is alive", "name", name, "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(MemberTTL / 5):
+		}
+	}
+	if members == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = members.Delete(ctx, name) // it is forgotten after MemberTTL anyway
+}
+
 // Mirror is a copy of a bucket that follows it. It may lag by a moment.
 type Mirror struct {
 	mu      sync.Mutex

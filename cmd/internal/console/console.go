@@ -3,10 +3,12 @@
 package console
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -24,6 +26,22 @@ const noFile = ^uintptr(0)
 // Colors tells whether to colour: on a terminal, unless NO_COLOR is set (no-color.org) or TERM is dumb.
 func Colors(w io.Writer) bool {
 	return Terminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// Ago writes a span as a person says how long ago something was: "12s ago", "5m ago", "3h ago", "9d ago"; "now" below two seconds.
+func Ago(d time.Duration) string {
+	switch {
+	case d < 2*time.Second:
+		return "now"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds ago", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm ago", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", d/time.Hour)
+	default:
+		return fmt.Sprintf("%dd ago", d/(24*time.Hour))
+	}
 }
 
 // Printable gives text as one line that only shows: control characters, line and paragraph separators, direction overrides and bytes that
