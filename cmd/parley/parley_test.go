@@ -517,6 +517,68 @@ func echoServer(t testing.TB) string {
 	return server.URL
 }
 
+func TestDeadLettersAreListedExplainedReplayedAndDropped(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 12, Days: 2, Chats: 12, Malformed: 1})
+	command(t, w.environ, "run", "--once").once(t, exitFailed)
+	type listed struct {
+		Sequence                    uint64
+		Stage, Name, Reason, Vendor string
+	}
+	list := func(args ...string) (all []listed) {
+		t.Helper()
+		out := command(t, w.environ, append([]string{"dlq", "ls", "--json"}, args...)...).once(t, exitDone)
+		decoder := json.NewDecoder(out.stdout)
+		for decoder.More() {
+			var l listed
+			if err := decoder.Decode(&l); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, l)
+		}
+		return all
+	}
+	all := list()
+	if len(all) < 4 {
+		t.Fatalf("%d dead letters; want one of each vendor that has malformed records", len(all))
+	}
+	if some := list("--vendor", "cobrowser"); len(some) == 0 || len(some) == len(all) {
+		t.Errorf("%d of %d are cobrowser's", len(some), len(all))
+	}
+	if none := list("--stage", "sink"); len(none) > 0 {
+		t.Errorf("%v: no sink gave anything up", none)
+	}
+	first := all[0]
+	number := fmt.Sprint(first.Sequence)
+	shown := command(t, w.environ, "dlq", "show", number).once(t, exitDone).stdout.String()
+	for _, want := range []string{first.Reason[:20], first.Vendor, "parley dlq replay " + number, "parts"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the dead letter is shown without %q:\n%s", want, shown)
+		}
+	}
+	command(t, w.environ, "dlq", "replay", "--dry-run", number).once(t, exitDone)
+	command(t, w.environ, "dlq", "drop", "--dry-run", "--all").once(t, exitDone)
+	if n := len(list()); n != len(all) {
+		t.Fatalf("%d dead letters after dry runs; want %d", n, len(all))
+	}
+	// It fails again, and is a dead letter again: nothing is swallowed.
+	command(t, w.environ, "dlq", "replay", number).once(t, exitDone)
+	if n := len(list()); n != len(all)-1 {
+		t.Errorf("%d dead letters after one was replayed; want %d", n, len(all)-1)
+	}
+	command(t, w.environ, "run", "--once").once(t, exitFailed)
+	again := list()
+	if !slices.ContainsFunc(again, func(l listed) bool { return l.Sequence > all[len(all)-1].Sequence && l.Reason == first.Reason }) {
+		t.Errorf("%v after it failed again; want %q among the new ones", again, first.Reason)
+	}
+	command(t, w.environ, "dlq", "drop", "--all").once(t, exitDone)
+	if left := list(); len(left) > 0 {
+		t.Errorf("%v are left after all were dropped", left)
+	}
+	command(t, w.environ, "dlq", "show", "4711").once(t, exitUsage)
+	command(t, w.environ, "dlq", "drop").once(t, exitUsage)
+	command(t, w.environ, "dlq", "ls", "--stage", "sinks").once(t, exitUsage)
+}
+
 func TestWrongCredentialsPauseTheSourceWithOneClearLine(t *testing.T) {
 	w := newWorld(t, app.Simulation{Seed: 8, Days: 3, Chats: 20})
 	w.set("PARLEY_SOURCE_LIVELEADER_PASSWORD", "not-the-password")
