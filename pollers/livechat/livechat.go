@@ -13,7 +13,8 @@
 //   - URL: default https://api.livechatinc.com.
 //   - AGENT, GROUP, GOAL, HAS_GOAL, RATE_FILTER, QUERY, VISITOR_ID, TYPE: the document's filters, sent as they are (RATE_FILTER is its rate:
 //     RATE is how often the vendor may be asked). Default none: all chats. GROUP and GOAL are whole numbers, HAS_GOAL is 1 or
-//     0, RATE_FILTER is rated, not_rated, rated_good or rated_bad, TYPE is chat or missed_chat.
+//     0, RATE_FILTER is rated, not_rated, rated_good or rated_bad, TYPE is chat or missed_chat. A source that is given other filters reads
+//     what is due from then on: give another source another name.
 //
 // # Delivery
 //
@@ -21,7 +22,7 @@
 // is streamed: its chats are emitted while it comes. The pages of one reading belong together
 // only if nothing moved meanwhile: total and pages are the same on each, no chat comes twice, and as many chats
 // come as the total says. Else the window is read again, up to three times, and is then
-// incomplete. A chat that lies wholly more than a day outside of the days asked for makes it incomplete as well.
+// incomplete. A page that does not come whole is asked for again by itself, twice. A chat that lies wholly more than a day outside of the days asked for makes it incomplete as well.
 //
 // # Limits
 //

@@ -274,6 +274,40 @@ func TestPagesThatMoveAreReadAgain(t *testing.T) {
 	}
 }
 
+func TestAPageThatIsTornIsAskedForAgainByItself(t *testing.T) {
+	whole := page(60, 3, rows(25, 25)...)
+	for name, torn := range map[string]string{
+		"cut":            whole[:len(whole)-40],
+		"cut at the end": whole[:len(whole)-1],
+		"cut at once":    "",
+		"a login page":   "<html>Please sign in</html>",
+		"an error":       `{"error":"try later"}`,
+		"without total":  `{"chats":[` + strings.Join(rows(25, 25), ",") + `],"pages":3}`,
+	} {
+		for times, complete := range map[int]bool{1: true, 2: true, 3: false} {
+			t.Run(fmt.Sprintf("%s, %d times", name, times), func(t *testing.T) {
+				asked := map[string]int{}
+				p := script(t, func(q url.Values, _ int) string {
+					n, _ := strconv.Atoi(q.Get("page"))
+					if asked[q.Get("page")]++; n == 2 && asked["2"] <= times {
+						return torn
+					}
+					shown, total := simulated.Page(rows(0, 60), n, 25, simulated.Stayed)
+					return page(total, 3, shown...)
+				})
+				keys, reading, err := fetch(p, window(t, "2026-10-25", "2026-10-25"))
+				slices.Sort(keys)
+				if (err == nil) != complete || complete && len(slices.Compact(keys)) != 60 || !complete && !errors.Is(err, pollers.ErrIncomplete) {
+					t.Errorf("%v with %d chats; complete wanted: %v", err, len(keys), complete)
+				}
+				if asked["1"] != 1 || complete && reading.Requests != 3+times {
+					t.Errorf("pages were asked for so often: %v", asked)
+				}
+			})
+		}
+	}
+}
+
 func TestAPageThatIsRefusedMidwayHasMoved(t *testing.T) {
 	sim := livechatsim.New(simulated.Options{})
 	var requests atomic.Int64
