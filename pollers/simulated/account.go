@@ -26,7 +26,7 @@ type Options struct {
 	Now func() time.Time
 	// Malformed records are planted among the history's, where the vendor's format allows.
 	Malformed int
-	// Faults is for Faulty.
+	// Faults are for Faulty and, where there are pages, for Moves.
 	Faults Faults
 	// Fields, when set, makes every endpoint's answer hold a specimen, whose fields are noted there.
 	Fields *Fields
