@@ -199,7 +199,7 @@ func TestWhatCannotBeTruncatedIsWhole(t *testing.T) {
 		next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) })
 		plain, faulty := httptest.NewRecorder(), httptest.NewRecorder() // a recorder has no connection to close
 		next.ServeHTTP(plain, nil)
-		simulated.Faulty(next, simulated.Faults{simulated.FaultTruncated: 1}, 1).ServeHTTP(faulty, httptest.NewRequest("GET", "/", nil))
+		simulated.Faulty(next, simulated.Faults{simulated.FaultTruncated: 1}, 1).ServeHTTP(faulty, httptest.NewRequest(http.MethodGet, "/", nil))
 		if plain.Code != faulty.Code || plain.Body.String() != faulty.Body.String() {
 			t.Errorf("%s: %d %q; want %d %q", name, faulty.Code, faulty.Body, plain.Code, plain.Body)
 		}
@@ -211,7 +211,7 @@ func TestASlowBodyEndsWithItsReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()
-	simulated.Faulty(next, simulated.Faults{simulated.FaultSlow: 1}, 1).ServeHTTP(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	simulated.Faulty(next, simulated.Faults{simulated.FaultSlow: 1}, 1).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
 	if w.Body.Len() >= len(text) {
 		t.Error("it went on to the end")
 	}
@@ -221,7 +221,7 @@ func TestMovesAreSeededAndOfEverySort(t *testing.T) {
 	seen := map[simulated.Move]int{}
 	a, b := simulated.NewMoves(simulated.Faults{simulated.FaultMoved: 0.6}, 4), simulated.NewMoves(simulated.Faults{simulated.FaultMoved: 0.6}, 4)
 	for i := range 60 {
-		r := httptest.NewRequest("GET", fmt.Sprintf("/chats?page=%d", i%4), nil)
+		r := httptest.NewRequest(http.MethodGet, fmt.Sprintf("/chats?page=%d", i%4), nil)
 		move := a.Next(r)
 		if again := b.Next(r); again != move {
 			t.Errorf("%v and %v of one seed", move, again)
@@ -235,7 +235,7 @@ func TestMovesAreSeededAndOfEverySort(t *testing.T) {
 	}
 	none := simulated.NewMoves(simulated.Faults{simulated.Fault500: 0.5}, 4)
 	for range 20 {
-		if move := none.Next(httptest.NewRequest("GET", "/", nil)); move != simulated.Stayed {
+		if move := none.Next(httptest.NewRequest(http.MethodGet, "/", nil)); move != simulated.Stayed {
 			t.Errorf("%v without the fault", move)
 		}
 	}

@@ -109,35 +109,35 @@ func (n *noter) documented() chat {
 type object map[string]any
 
 // texts notes texts of an object in the later documentation.
-func (n *noter) texts(endpoint, path string, names ...string) object {
+func (n *noter) texts(path string, names ...string) object {
 	out := object{}
 	for _, name := range names {
-		out[name] = n.Text(endpoint, path+name)
+		out[name] = n.Text(later, path+name)
 	}
 	return out
 }
 
 func (n *noter) later() object {
-	out := n.texts(later, "", "id", "visitor_ip", "chat_start_url", "referrer", "timezone", "engagement")
+	out := n.texts("", "id", "visitor_ip", "chat_start_url", "referrer", "timezone", "engagement")
 	out["type"] = "chat"
-	out["visitor"] = n.texts(later, "visitor.", "id", "name", "email", "city", "region", "country", "country_code", "timezone", "user_agent")
+	out["visitor"] = n.texts("visitor.", "id", "name", "email", "city", "region", "country", "country_code", "timezone", "user_agent")
 	out["visitor"].(object)["ip"] = out["visitor_ip"]
 	out["queue"] = object{"duration": n.Number(later, "queue.duration")}
 	out["tags"] = []any{n.Text(later, "tags")}
 	out["tickets"] = []any{object{"id": n.Text(later, "tickets.id")}}
-	out["postchat_survey"] = []any{n.texts(later, "postchat_survey.", "key", "value", "id")}
+	out["postchat_survey"] = []any{n.texts("postchat_survey.", "key", "value", "id")}
 	n.At(later, "pending", "attributes.pending", "true")
 	out["pending"] = true
-	goal := n.texts(later, "goals.", "type")
+	goal := n.texts("goals.", "type")
 	goal["date"], goal["timestamp"] = n.printed(later, "goals.date"), n.Number(later, "goals.timestamp")
-	goal["order"] = n.texts(later, "goals.order.", "id", "description", "price", "currency")
+	goal["order"] = n.texts("goals.order.", "id", "description", "price", "currency")
 	out["goals"] = []any{goal}
-	line := n.texts(later, "events.", "author_name", "text", "agent_id", "message_id", "event_type")
+	line := n.texts("events.", "author_name", "text", "agent_id", "message_id", "event_type")
 	line["type"], line["user_type"] = "message", "agent"
 	n.At(later, "events.type", "messages.type", "message")
 	n.At(later, "events.user_type", "messages.author.type", "agent")
 	line["date"], line["timestamp"] = n.printed(later, "events.date"), n.epoch(later, "events.timestamp")
-	line["files"] = []any{n.texts(later, "events.files.", "name", "url")}
+	line["files"] = []any{n.texts("events.files.", "name", "url")}
 	out["events"] = []any{line}
 	out["started_timestamp"], out["ended_timestamp"] = n.epoch(later, "started_timestamp"), n.epoch(later, "ended_timestamp")
 	return out

@@ -114,7 +114,7 @@ func TestEachElementComesAsOftenAsTheDocumentSays(t *testing.T) {
 			}
 		})
 	}
-	optional := regexp.MustCompile("<(referrer|keywords|city|country|organization|ISP|userinfo|survey)\\b")
+	optional := regexp.MustCompile(`<(referrer|keywords|city|country|organization|ISP|userinfo|survey)\b`)
 	for _, chat := range chats {
 		if !optional.MatchString(chat) {
 			return
