@@ -230,6 +230,15 @@ func TestAChangeIsOneEntryOfEachChat(t *testing.T) {
 	}
 }
 
+func TestAChangeShowsAlsoInAChatWithoutUserinfo(t *testing.T) {
+	s := newSim(0)
+	n := s.Change(1000)
+	_, body := ask(s, "GET", "/a/Srv?"+good(s).Encode())
+	if shown := strings.Count(body, "<entry key=\"Edited\">1</entry>"); shown != n || n != len(s.Ledger()) {
+		t.Errorf("%d of %d changes are shown, of %d chats", shown, n, len(s.Ledger()))
+	}
+}
+
 func TestMalformedChatsAreInTheLedgerAndInAWholeResponse(t *testing.T) {
 	s := newSim(4)
 	_, body := ask(s, "GET", "/a/Srv?"+good(s).Encode())
