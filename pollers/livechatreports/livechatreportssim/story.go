@@ -150,7 +150,7 @@ func (s *Sim) Change(n int) int {
 
 // newestFirst gives the chats that can have a rating: by day, those that have one first.
 func (s *Sim) newestFirst() []simulated.Chat {
-	chats := slices.DeleteFunc(s.account.Chats(), func(c simulated.Chat) bool { return c.Missed })
+	chats := slices.DeleteFunc(slices.Clone(s.account.Chats()), func(c simulated.Chat) bool { return c.Missed })
 	slices.SortStableFunc(chats, func(a, b simulated.Chat) int {
 		x, y := a.Start.In(s.zone).Format(time.DateOnly), b.Start.In(s.zone).Format(time.DateOnly)
 		return cmp.Or(cmp.Compare(y, x), s.unrated(a)-s.unrated(b), b.Start.Compare(a.Start))
