@@ -27,7 +27,7 @@ func fetchConversations(ctx context.Context, p *poller, w pollers.Window, emit f
 	c := &conversations{
 		reader: reader{
 			poller: p, stream: w.Stream, path: conversationList.path, emit: emit, requests: 1, version: row.digest,
-			supplements: []supplement{{"detail", "", "conversationid"}, {"messages", "/messages", "groups"}, {"tags", "/tags", "tags"}},
+			supplements: []supplement{{"detail", "", "conversationid", false}, {"messages", "/messages", "groups", false}, {"tags", "/tags", "tags", true}},
 		},
 		window: w, span: spanOf(w, p.location),
 	}

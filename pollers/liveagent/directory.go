@@ -29,14 +29,14 @@ type directory struct {
 }
 
 func directories() []directory {
-	alone := func(member string) supplement { return supplement{"detail", "", member} }
+	alone := func(member string) supplement { return supplement{"detail", "", member, true} }
 	return []directory{
 		{
 			listing: listing{"customers", "customers", "customer"}, id: "contactid", paging: &paging{"limitcount", "limitfrom", 1000}, remembered: true,
-			supplements: []supplement{alone("contactid"), {"groups", "/groups", "groups"}},
+			supplements: []supplement{alone("contactid"), {"groups", "/groups", "groups", true}},
 		},
 		{listing: listing{"customersgroups", "groups", "group"}, id: "id", supplements: []supplement{alone("id")}},
-		{listing: departmentList, id: "departmentid", supplements: []supplement{alone("departmentid"), {"agents", "/agents", "agents"}}, lasting: true},
+		{listing: departmentList, id: "departmentid", supplements: []supplement{alone("departmentid"), {"agents", "/agents", "agents", true}}, lasting: true},
 		// Articles are long: a page of the most that is allowed, 500, would take much memory.
 		{listing: listing{"knowledgebase/articles", "articles", "article"}, id: "kb_entry_id", prefix: "knowledgebase/articles/", paging: &paging{"limit", "offset", 100}},
 		{listing: listing{"onlinestatus/agents", "agentsOnlineStates", "agentsOnlineState"}, id: "id", prefix: "onlinestatus/agents/", present: true},
@@ -103,13 +103,17 @@ func (d directory) steer(err error) error {
 	if d.lasting {
 		return err
 	}
-	return optional(err)
+	return optional(d.path, err)
 }
 
-// optional says of a call that is not there that this account may not read it: many came with a later version of the application.
-func optional(err error) error {
-	if missing(err) {
-		return pollers.Unavailable(err)
+// optional says of a call that is not there, or not for this key, that this account may not read it: many came with a later version of
+// the application. A key that is refused altogether shows at the conversations.
+func optional(path string, err error) error {
+	if s := (*pollers.StatusError)(nil); errors.As(err, &s) && (s.Status == http.StatusNotFound || s.Status == http.StatusForbidden) {
+		return pollers.Unavailable(s)
+	}
+	if e := (*apiError)(nil); errors.As(err, &e) && (e.code == "404" || e.code == "403") {
+		return pollers.Unavailable(fmt.Errorf("%s: %w", path, e))
 	}
 	return err
 }
@@ -151,7 +155,7 @@ func single(member, key string) func(context.Context, *poller, pollers.Window, f
 		reading := pollers.Reading{Requests: 1}
 		part, from, err := p.document(ctx, "detail", w.Stream, member)
 		if err != nil {
-			return reading, optional(fmt.Errorf("%s: %w", w.Stream, err))
+			return reading, optional(w.Stream, fmt.Errorf("%s: %w", w.Stream, err))
 		}
 		return reading, emit(events.Record{Key: key, RequestedAt: from.at, Parts: []events.Part{part}})
 	}

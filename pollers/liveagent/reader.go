@@ -37,7 +37,11 @@ func (r row) identity() string {
 }
 
 // supplement is a document that completes a row: a part of the record, from a call below that of the row's entity.
-type supplement struct{ part, below, member string }
+type supplement struct {
+	part, below, member string
+	// later says that the call came with a later version of the application: an entity without it is whole.
+	later bool
+}
 
 // reader works off the rows of a stream.
 type reader struct {
@@ -126,6 +130,9 @@ func (r *reader) record(ctx context.Context, w row) (events.Record, error) {
 		r.requests++
 		part, from, err := r.document(ctx, s.part, path+s.below, s.member)
 		if gone(err) {
+			if !s.later {
+				record.Version = "" // whoever is listed again all the same is asked for again
+			}
 			return record, nil
 		}
 		if err != nil {

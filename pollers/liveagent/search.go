@@ -40,7 +40,7 @@ func search(queries []string) func(context.Context, *poller, pollers.Window, fun
 		for _, query := range queries {
 			var full bool
 			if full, err = r.search(ctx, query, found); err != nil {
-				err = optional(fmt.Errorf("search for %q: %w", query, err))
+				err = optional(w.Stream, fmt.Errorf("search for %q: %w", query, err))
 				break
 			}
 			capped = capped || full

@@ -10,7 +10,7 @@ import (
 )
 
 // queries are what the account's knowledge base is searched for.
-var queries = []string{"delivery", "question 2"}
+var queries = []string{"delivery", "returns"}
 
 // directory answers the calls for whatever has no time; false: there is no such call.
 func (s *Sim) directory(q url.Values, steps []string) (object, *refusal, bool) {
@@ -151,7 +151,7 @@ func (s *Sim) departments() []department {
 			return []field{{atDepartments, "departments." + name}, {atDepartment, name}}
 		}
 		all = append(all, department{
-			spec.conversation().row.get("departmentid"), spec.text(both("name")...), spec.text(both("description")...),
+			spec.departmentID(), spec.text(both("name")...), spec.text(both("description")...),
 			spec.text(both("onlinestatus")...), spec.text(both("presetstatus")...), spec.text(both("deleted")...),
 		})
 	}
@@ -185,7 +185,7 @@ func (s *Sim) agentsOf(number int) list {
 	if spec, is := s.specimen(); is && number == len(departments()) {
 		one := func(name string) string { return spec.text(field{atAgentsOf, "agents." + name}) }
 		out.items = append(out.items, object{
-			{"userid", spec.agent().userID}, {"firstname", one("firstname")}, {"lastname", one("lastname")}, {"email", one("email")},
+			{"userid", spec.also(field{atAgentsOf, "agents.userid"}, "agents.id", spec.agent().userID)}, {"firstname", one("firstname")}, {"lastname", one("lastname")}, {"email", one("email")},
 			{"onlinestatus", one("onlinestatus")}, {"presetstatus", one("presetstatus")},
 		})
 	}
@@ -203,7 +203,9 @@ func (s *Sim) onlineAgents() object {
 		})
 	}
 	if spec, is := s.specimen(); is {
-		o := object{{"id", spec.agent().userID}}
+		id := spec.agent().userID
+		spec.also(field{atOnlineAgents, "agentsOnlineStates.id"}, "vendor_id", "onlinestatus/agents/"+id)
+		o := object{{"id", id}}
 		for _, name := range []string{"contactid", "username", "firstname", "lastname", "avatar_url", "presetStatus", "onlineStatus"} {
 			o = append(o, member{name, spec.text(field{atOnlineAgents, "agentsOnlineStates." + name})})
 		}

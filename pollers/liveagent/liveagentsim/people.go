@@ -39,8 +39,7 @@ func (s specimen) agent() agent {
 	one := func(name string) string { return s.text(field{atAgent, name}) }
 	return agent{
 		one("contactid"),
-		s.text(field{atAgent, "userid"}, field{atAgentsOf, "agents.userid"}, field{atOnlineAgents, "agentsOnlineStates.id"}),
-		one("email"), one("firstname"), one("lastname"), one("systemname"),
+		one("userid"), one("email"), one("firstname"), one("lastname"), one("systemname"),
 		s.secret(field{atAgent, "authtoken"}), s.secret(field{atAgent, "browsercookiename"}), one("gender"), one("role"),
 	}
 }

@@ -63,6 +63,12 @@ func (s specimen) date(fields ...field) string {
 // secret gives a field a unique text that must arrive nowhere.
 func (s specimen) secret(f field) string { return s.Secret(f.endpoint, f.name) }
 
+// also notes that a value of another endpoint's arrives at a path of its own.
+func (s specimen) also(f field, path, value string) string {
+	s.At(f.endpoint, f.name, path, value)
+	return value
+}
+
 // note notes the same value for more fields, and the forms in which it may arrive beside its own.
 func (s specimen) note(value string, fields []field, forms ...string) string {
 	for _, f := range fields {
@@ -88,7 +94,7 @@ func (s specimen) conversation() *specimenConversation {
 		{"datecreated", s.date(both("datecreated")...)},
 		{"datechanged", s.date(both("datechanged")...)},
 		{"departmentname", s.text(both("departmentname")...)},
-		{"departmentid", s.text(append(both("departmentid"), field{atDepartments, "departments.departmentid"}, field{atDepartment, "departmentid"})...)},
+		{"departmentid", s.departmentID()},
 		{"status", s.text(both("status")...)},
 		{"ownername", s.text(both("ownername")...)},
 		{"owneremail", s.text(both("owneremail")...)},
@@ -105,6 +111,13 @@ func (s specimen) conversation() *specimenConversation {
 	c.tags = list{"tag", []object{{{"id", s.text(field{atTagsOf, "tags.id"})}, {"name", s.text(field{atTagsOf, "tags.name"})}}}}
 	c.groups = s.messageGroups()
 	return c
+}
+
+// departmentID is that of the department and of its conversation.
+func (s specimen) departmentID() string {
+	id := s.text(field{atDepartments, "departments.departmentid"}, field{atDepartment, "departmentid"})
+	s.also(field{atConversations, "conversations.departmentid"}, "department.id", id)
+	return s.also(field{atConversation, "departmentid"}, "department.id", id)
 }
 
 func (s specimen) messageGroups() list {
