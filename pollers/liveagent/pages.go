@@ -41,7 +41,10 @@ func (d directory) pages(ctx context.Context, r *reader, work func([]row) error)
 			return last.ends(d, at, rows)
 		}
 		count := len(rows)
-		last, back = pageAt(at, rows), 0
+		last = pageAt(at, rows)
+		if joined {
+			back = 0
+		}
 		at += count - max(1, count/10)
 		if err := work(fresh); err != nil {
 			return err
