@@ -130,7 +130,7 @@ func (s *Sim) listArticles(q url.Values) (object, *refusal) {
 	is := func(name, value string) bool { return !q.Has(name) || q.Get(name) == value }
 	all, out := s.articles(), list{item: "article"}
 	if spec, is := s.specimen(); is {
-		all = append(all, spec.article())
+		all = append([]article{spec.article()}, all...) // a first page has it too
 	}
 	for _, a := range all {
 		if strings.HasPrefix(a.treepath, q.Get("tree_path")) && is("parent_id", a.parent) && is("article_id", a.id) && page.takes() {

@@ -80,13 +80,13 @@ type customer struct {
 
 func (s *Sim) customers(chats []simulated.Chat) []customer {
 	var all []customer
+	if spec, is := s.specimen(); is {
+		all = append(all, spec.customer()) // a first page has it too
+	}
 	for i := range chats {
 		if c := &chats[i]; c.Number%5 == 0 {
 			all = append(all, s.customer(c))
 		}
-	}
-	if spec, is := s.specimen(); is {
-		all = append(all, spec.customer())
 	}
 	return all
 }
