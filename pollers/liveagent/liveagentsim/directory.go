@@ -62,8 +62,10 @@ func (s *Sim) directory(q url.Values, steps []string) (object, *refusal, bool) {
 func (s *Sim) applicationStatus() object {
 	installed := s.account.Options().Start.AddDate(-2, 0, 0)
 	o := object{
-		{"liveagentversion", "4.17.1.3"}, {"gpfversion", "1.9.2.0"},
-		{"dateinstalled", s.local(installed)}, {"datelatestupdate", s.local(installed.AddDate(1, 2, 3))},
+		{"liveagentversion", "4.17.1.3"},
+		{"gpfversion", "1.9.2.0"},
+		{"dateinstalled", s.local(installed)},
+		{"datelatestupdate", s.local(installed.AddDate(1, 2, 3))},
 	}
 	if spec, is := s.specimen(); is {
 		for i, name := range []string{"liveagentversion", "gpfversion"} {
@@ -185,8 +187,12 @@ func (s *Sim) agentsOf(number int) list {
 	if spec, is := s.specimen(); is && number == len(departments()) {
 		one := func(name string) string { return spec.text(field{atAgentsOf, "agents." + name}) }
 		out.items = append(out.items, object{
-			{"userid", spec.also(field{atAgentsOf, "agents.userid"}, "agents.id", spec.agent().userID)}, {"firstname", one("firstname")}, {"lastname", one("lastname")}, {"email", one("email")},
-			{"onlinestatus", one("onlinestatus")}, {"presetstatus", one("presetstatus")},
+			{"userid", spec.also(field{atAgentsOf, "agents.userid"}, "agents.id", spec.agent().userID)},
+			{"firstname", one("firstname")},
+			{"lastname", one("lastname")},
+			{"email", one("email")},
+			{"onlinestatus", one("onlinestatus")},
+			{"presetstatus", one("presetstatus")},
 		})
 	}
 	return out
@@ -198,8 +204,14 @@ func (s *Sim) onlineAgents() object {
 		a := s.agents()[i]
 		online := []string{"MPRT", "MT", "F", "R"}[(i+s.phase())%4]
 		out.items = append(out.items, object{
-			{"id", p.ID}, {"contactid", a.contactID}, {"username", a.email}, {"firstname", a.first}, {"lastname", text(a.last)},
-			{"avatar_url", fmt.Sprintf("themes/img/user%02d.png", i)}, {"presetStatus", "MPRT"}, {"onlineStatus", online},
+			{"id", p.ID},
+			{"contactid", a.contactID},
+			{"username", a.email},
+			{"firstname", a.first},
+			{"lastname", text(a.last)},
+			{"avatar_url", fmt.Sprintf("themes/img/user%02d.png", i)},
+			{"presetStatus", "MPRT"},
+			{"onlineStatus", online},
 		})
 	}
 	if spec, is := s.specimen(); is {
@@ -221,8 +233,15 @@ func (s *Sim) onlineDepartments() object {
 			continue
 		}
 		out.items = append(out.items, object{
-			{"id", d.id}, {"name", d.name}, {"onlineStatus", []string{"MT", "F"}[i]}, {"presetStatus", "MPRT"}, {"chat_count", count(s.phase()%3 + i)},
-			{"new_count", count(4 + i)}, {"customer_reply_count", count(11 * i)}, {"total_count", count(587 + 100*i)}, {"max_count", count(687)},
+			{"id", d.id},
+			{"name", d.name},
+			{"onlineStatus", []string{"MT", "F"}[i]},
+			{"presetStatus", "MPRT"},
+			{"chat_count", count(s.phase()%3 + i)},
+			{"new_count", count(4 + i)},
+			{"customer_reply_count", count(11 * i)},
+			{"total_count", count(587 + 100*i)},
+			{"max_count", count(687)},
 		})
 	}
 	if spec, is := s.specimen(); is {
