@@ -413,3 +413,33 @@ func withKey(sim *liveagentsim.Sim) http.Handler {
 		sim.ServeHTTP(w, r)
 	})
 }
+
+func TestARowShowsNoCredentials(t *testing.T) {
+	rows := map[string]string{
+		"json": `{"contactid":"k","authtoken":"s3cret","note":"my key is ` + key + `","browsercookiename":"V_auth"}`,
+		"xml":  `<customer><contactid>k</contactid><authtoken>s3cret</authtoken><note>my key is ` + key + `</note><browsercookiename>V_auth</browsercookiename></customer>`,
+	}
+	for format, row := range rows {
+		list := `{"response":{"customers":[` + row + `]}}`
+		if format == "xml" {
+			list = "<response><customers>" + row + "</customers></response>"
+		}
+		records, err := pollertest.Collect(searching(t, format, "a", whole(format).with("customers", list)), pollers.Window{Stream: "customers"})
+		if err != nil || len(records) != 1 {
+			t.Fatalf("%s: %d records, %v", format, len(records), err)
+		}
+		if got := string(records[0].Part("")); strings.Contains(got, "s3cret") || strings.Contains(got, key) || strings.Contains(got, "V_auth") || !strings.Contains(got, "my key is") {
+			t.Errorf("%s: %s", format, got)
+		}
+	}
+}
+
+func TestARowTooLargeToKeepIsReadEveryTime(t *testing.T) {
+	row := `{"contactid":"k","note":"` + strings.Repeat("y", events.MaxRecordBytes) + `"}`
+	m, at := memoryOf{}, now
+	p := remembering(t, plain(whole("json").with("customers", `{"response":{"customers":[`+row+`]}}`)), m, &at)
+	keys, _, err := m.read(p, pollers.Window{Stream: "customers"}, all)
+	if err != nil || !slices.Equal(keys, []string{"k"}) || len(m) != 0 {
+		t.Errorf("%q, %v; remembered %v", keys, err, m)
+	}
+}
