@@ -21,6 +21,8 @@ import (
 
 var now = time.Date(2026, 10, 27, 15, 4, 5, 0, time.UTC)
 
+func clock() time.Time { return now }
+
 const key = "test-key-0123456789"
 
 // open gives the poller that reads a handler.

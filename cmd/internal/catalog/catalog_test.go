@@ -178,10 +178,10 @@ func read(t *testing.T, v catalog.Vendor, poller pollers.Poller, w pollers.Windo
 }
 
 // wantNoCredential looks for credentials, in every form in which they travel, in whatever of a record is stored. Every variable of a
-// simulator is one but those that say which vendor, where and in which zone: logins too.
+// simulator is one but those that say which vendor, where, in which zone and what is searched for: logins too.
 func wantNoCredential(t *testing.T, records []*events.Record, variables map[string]string) {
 	t.Helper()
-	for _, name := range []string{"VENDOR", "URL", "TIMEZONE"} {
+	for _, name := range []string{"VENDOR", "URL", "TIMEZONE", "KB_QUERIES"} {
 		delete(variables, name)
 	}
 	credentials := slices.Collect(maps.Values(variables))
