@@ -65,6 +65,8 @@ func (s *Sim) route(r *http.Request, path string) (object, *refusal) {
 		return s.applicationStatus(q)
 	case steps[0] == "departments" && len(steps) <= 2:
 		return listDepartments(q, steps[1:])
+	case steps[0] == "reports":
+		return s.report(q, path)
 	case path == "conversations":
 		return s.listConversations(q)
 	case steps[0] == "conversations" && (len(steps) == 2 || len(steps) == 3):

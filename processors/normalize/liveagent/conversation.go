@@ -14,6 +14,9 @@ const defaultZone = "America/Los_Angeles"
 
 // Normalize implements processors.Normalizer for the stream conversations.
 func Normalize(record *events.Record) (events.Entity, error) {
+	if isReport(record.Stream) {
+		return normalizeReport(record)
+	}
 	if record.Stream != "conversations" {
 		return nil, fmt.Errorf("stream %q is unknown", record.Stream)
 	}
