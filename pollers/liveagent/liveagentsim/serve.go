@@ -65,12 +65,12 @@ func (s *Sim) route(r *http.Request, path string) (object, *refusal) {
 		return s.applicationStatus(q)
 	case steps[0] == "departments" && len(steps) <= 2:
 		return listDepartments(q, steps[1:])
-	case steps[0] == "reports":
-		return s.report(q, path)
 	case path == "conversations":
 		return s.listConversations(q)
 	case steps[0] == "conversations" && (len(steps) == 2 || len(steps) == 3):
 		return s.conversation(q, steps[1], steps[2:])
+	case steps[0] == "reports":
+		return s.report(q, path)
 	}
 	return nil, refuse(http.StatusNotFound, "unknown call %s", path)
 }
