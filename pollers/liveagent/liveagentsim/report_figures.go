@@ -159,7 +159,7 @@ func agents(s *Sim, r request) (lines []line) {
 			first, last := names(a)
 			key, at := s.sumKey(r, a.ID)
 			lines = append(lines, line{key, at, append(object{
-				{"id", a.ID}, {"contactid", contactID(a)}, {"firstname", first}, {"lastname", last},
+				{"id", a.ID}, {"contactid", agentContactID(a)}, {"firstname", first}, {"lastname", last},
 			}, t.ofAgent()...)})
 		}
 	}
@@ -171,7 +171,9 @@ func names(p simulated.Person) (first, last string) {
 	return first, last
 }
 
-func contactID(p simulated.Person) string { return "ct" + p.ID }
+func contactID(visitor simulated.Person) string { return "ct" + visitor.ID }
+
+func agentContactID(agent simulated.Person) string { return "ac" + agent.ID }
 
 // figures are the lines of a report of sums by what a chat belongs to: ids and their names.
 func figures(nameColumn string, of func(*simulated.Chat) map[string]string) func(*Sim, request) []line {

@@ -56,7 +56,7 @@ func sessions(of string) func(*Sim, request) []line {
 			first, last := names(agent)
 			id := fmt.Sprint(360000 + c.Number)
 			lines = append(lines, line{r.path + "/" + id, from, object{
-				{"id", number(id)}, {"userid", agent.ID}, {"firstname", first}, {"lastname", last}, {"contactid", contactID(agent)},
+				{"id", number(id)}, {"userid", agent.ID}, {"firstname", first}, {"lastname", last}, {"contactid", agentContactID(agent)},
 				{"departmentid", d.id}, {"department_name", d.name}, {"hours_online", offset(until.Sub(from).Truncate(time.Second))},
 				{"from_date", s.forPeople(from)}, {"to_date", ended},
 			}})
@@ -201,7 +201,7 @@ func ranks(s *Sim, r request) (lines []line) {
 		id := fmt.Sprint(49000 + c.Number)
 		lines = append(lines, line{id, c.RatedAt, object{
 			{"id", id}, {"rankingType", letter}, {"datecreated", s.local(c.RatedAt)}, {"conversationid", conversationID(&c)},
-			{"agentcontactid", contactID(agent)}, {"agentEmail", agent.Email}, {"agent", agent.Name}, {"contactid", contactID(c.Visitor)},
+			{"agentcontactid", agentContactID(agent)}, {"agentEmail", agent.Email}, {"agent", agent.Name}, {"contactid", contactID(c.Visitor)},
 			{"requesterEmail", c.Visitor.Email}, {"requester", c.Visitor.Name}, {"comment", text(c.Comment)},
 		}})
 	}
