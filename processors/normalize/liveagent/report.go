@@ -116,6 +116,11 @@ func (r *row) metric() (events.Entity, error) {
 		if n, ok := number(r.fields[name]); ok {
 			m.Measures[name] = n
 			delete(r.fields, name)
+			continue
+		}
+		if text, ok := scalar(r.fields[name]); ok { // the same in both formats
+			m.Set(name, text)
+			delete(r.fields, name)
 		}
 	}
 	r.dropTimes(interval)
