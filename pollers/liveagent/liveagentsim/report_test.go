@@ -64,7 +64,7 @@ func reportRows(t *testing.T, sim *liveagentsim.Sim, report string, parameters .
 	return out
 }
 
-func names(row map[string]any) string {
+func rowColumns(row map[string]any) string {
 	return strings.Join(slices.Sorted(maps.Keys(row)), " ")
 }
 
@@ -82,19 +82,19 @@ func TestReportsHaveTheDocumentedColumns(t *testing.T) {
 			t.Errorf("%s has no rows", report)
 			continue
 		}
-		if want := strings.Replace(d.columns, " f_chats f_calls", "", 1); names(rows[0]) != sorted(want) {
-			t.Errorf("%s: unasked it has\n%s, want\n%s", report, names(rows[0]), sorted(want))
+		if want := strings.Replace(d.columns, " f_chats f_calls", "", 1); rowColumns(rows[0]) != sorted(want) {
+			t.Errorf("%s: unasked it has\n%s, want\n%s", report, rowColumns(rows[0]), sorted(want))
 		}
 		if !d.selects {
 			continue
 		}
 		rows = reportRows(t, sim, report, append(slices.Clone(october), "columns", strings.Join(strings.Fields(d.columns), ","))...)
-		if names(rows[0]) != sorted(d.columns) {
-			t.Errorf("%s: asked for all it has\n%s, want\n%s", report, names(rows[0]), sorted(d.columns))
+		if rowColumns(rows[0]) != sorted(d.columns) {
+			t.Errorf("%s: asked for all it has\n%s, want\n%s", report, rowColumns(rows[0]), sorted(d.columns))
 		}
 		first := strings.Fields(d.columns)[0]
-		if rows = reportRows(t, sim, report, append(slices.Clone(october), "columns", first)...); names(rows[0]) != first {
-			t.Errorf("%s: asked for %s it has %s", report, first, names(rows[0]))
+		if rows = reportRows(t, sim, report, append(slices.Clone(october), "columns", first)...); rowColumns(rows[0]) != first {
+			t.Errorf("%s: asked for %s it has %s", report, first, rowColumns(rows[0]))
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestReportsComeInPages(t *testing.T) {
 			t.Errorf("%s: %d rows unasked, want %d", report, len(unasked), want)
 		}
 		page := reportRows(t, sim, report, append(slices.Clone(october), "limitcount", "2", "limitfrom", "1")...)
-		if want := all[1:min(3, len(all))]; len(page) != len(want) || len(page) > 0 && names(page[0]) != names(want[0]) {
+		if want := all[1:min(3, len(all))]; len(page) != len(want) || len(page) > 0 && rowColumns(page[0]) != rowColumns(want[0]) {
 			t.Errorf("%s: rows 1 and 2 are %v, want %v", report, page, want)
 		}
 		if rest := reportRows(t, sim, report, append(slices.Clone(october), "limitfrom", "100000")...); len(rest) != 0 {
