@@ -1,3 +1,37 @@
+// Package liveagent also reads the account's reports, all twenty of the document.
+//
+// # Reports
+//
+// Their streams are the paths below /api. Windows are whole days in the source's zone; the present day is read every INTERVAL, which
+// takes 23 requests as long as each list is one page.
+//
+//   - reports/agents, channels, departments, tags: sums over what is asked for, so they are asked day by day and a row's identity does not hang on
+//     a window. Key: the stream, the day's start, "day", and agent=, channel=, department= or tag= the row's id.
+//   - reports/performance: by hour, day, week and month in turn. Of weeks and months all that touch the window are asked for whole: the vendor
+//     decides on which day a week begins, and a row that is not over is read again. Key: the stream, the interval's start, its grain.
+//   - reports/{tickets,chats,calls}/load and slacompliance, {chats,calls}/availability: hours, or days where the row's date has no time. Key as above.
+//   - reports/{tickets,chats,calls}/agentsavailability and slalog: the stream and the row's id.
+//   - reports/ranking: the row's id.
+//
+// A row's params are the start, end, grain and timezone of its interval, where it has one: its only time is local text, of which the poller alone
+// sees the neighbours. An hour that comes twice, when clocks are set back, is the earlier one first. A row whose
+// time or id cannot be read is emitted without a key.
+//
+// All documented columns are asked for by name, since the document's examples leave f_chats and f_calls out. Pages are of 1000 rows, the
+// most that may be asked for. Each is asked for from the last row of the one before, and the window fails when that is another now: rows moved,
+// and some may have been passed over. A page of 100 rows, the default, is not taken for the last one.
+//
+// Whether the day of date_to is part of the answer is not documented. The rows of most reports say where they belong, so they are
+// asked for with one day more, and rows of other windows are dropped, or, where they have ids, emitted as well. Sums are asked with
+// both dates on the same day: an example of the document's ends at 23:59:59. slacompliance knows a parameter datetime too, the last 30 days if it is
+// not given: it is asked month by month, so that dates and datetime say the same. A row of no day that was asked for fails the window.
+//
+// 404 means that the installation has no such report (they came with version 4.11.3.0): the stream is unavailable.
+//
+// The narrowings (departmentid, agentid and so on) are not used. Columns that the document does not know are not
+// given when columns are asked for; reports without that parameter pass them through. agentsavailability has but one time of each kind, in the form that
+// SLA logs use for the reader's zone: it is taken for the source's. A bucket at an hour that no clock showed, when clocks
+// are set forward, has no key.
 package liveagent
 
 import (

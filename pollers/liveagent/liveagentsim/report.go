@@ -1,3 +1,10 @@
+// Package liveagentsim also serves the reports, over what the conversations of the account tell.
+//
+// What the document leaves open is answered so: the days of date_from and date_to are both part of the answer; rows are numbered from 0; a
+// limitcount above 1000, a column that the report does not have and a value that is not among the allowed ones are errors 500; columns that
+// the document's examples lack (f_chats, f_calls) are given only when they are asked for; a row is given for what happened, not for
+// every hour or agent; performance without group_by is one row, and rows are cut by the dates; weeks begin on Mondays; datetime
+// narrows what the dates leave, also when it is not given.
 package liveagentsim
 
 import (

@@ -1,3 +1,23 @@
+// Package liveagent also makes metrics, activities, SLA lines and ratings of the vendor's reports.
+//
+// # Reports
+//
+// A record of a report has the part "", a row. Report is the stream; figures of the document are measures by their vendor names, whether the vendor writes
+// them as numbers or as text, and absent when they are empty; a figure that is no number, or one that a float64
+// does not hold, is an attribute in its text, as is every column that the document does not know. Interval and grain are those of the record's params.
+// A time of the row's stays in attributes when the interval does not say the same, or clocks showed it twice.
+//
+// agentsavailability is an activity with the state online. One that goes on (to_date is "now") has neither an end nor a
+// length: hours_online would be another with every reading, and is now less started_at.
+//
+// slalog: closed_at and due_at are the server_date_* fields; date_created, date_closed and date_due, in the reader's zone, stay in attributes, as do
+// departmentid, department_name, code and sla_level_id. The vendor's offset sla is what the closing came after the due time, so slack_s has the other
+// sign; of a line that is not closed it runs on with the clock and is left out.
+//
+// ranking: W is good, P is bad, and any other letter stays in attributes. The agent's id is not given: the vendor names a contact
+// (agentcontactid, an attribute of the agent), where agents elsewhere are known by their userid.
+//
+// A record without a key, with another than its row and params give, or with a row that is not well-formed is malformed.
 package liveagent
 
 import (
