@@ -12,10 +12,10 @@ import (
 
 // tally counts chats, some of which this account takes for calls.
 type tally struct {
-	answers, lines, visitorLines              int
-	chats, missedChats, calls, missedCalls    int
-	pickup, chatSeconds, callSeconds, seconds time.Duration
-	rewards, punishments, unranked            int
+	answers, lines, visitorLines           int
+	chats, missedChats, calls, missedCalls int
+	pickup, chatTime, callTime, work       time.Duration
+	rewards, punishments, unranked         int
 }
 
 func isCall(c *simulated.Chat) bool { return c.Number%4 == 0 }
@@ -41,13 +41,13 @@ func (t *tally) count(c *simulated.Chat, agent string) {
 		return
 	case isCall(c):
 		t.calls++
-		t.callSeconds += length
+		t.callTime += length
 	default:
 		t.chats++
-		t.chatSeconds += length
+		t.chatTime += length
 		t.pickup += pickup(c)
 	}
-	t.seconds += length
+	t.work += length
 	t.rank(c)
 }
 
@@ -80,7 +80,7 @@ func share(n, of int) string { return fmt.Sprintf("%.2f", 100*float64(n)/float64
 
 // perHour is a rate over the hours worked.
 func (t *tally) perHour(n float64) string {
-	return fmt.Sprintf("%.2f", n/max(t.seconds.Hours(), 1.0/60))
+	return fmt.Sprintf("%.2f", n/max(t.work.Hours(), 1.0/60))
 }
 
 func (t *tally) ranked() int { return t.rewards + t.punishments + t.unranked }
@@ -89,16 +89,16 @@ func (t *tally) ranked() int { return t.rewards + t.punishments + t.unranked }
 func (t *tally) figures() object {
 	return object{
 		{"answers", whole(t.answers)},
-		{"newAnswerAvgTime", secondsPer(t.seconds, 3)},
-		{"nextAnswerAvgTime", secondsPer(t.seconds, 5)},
+		{"newAnswerAvgTime", secondsPer(t.work, 3)},
+		{"nextAnswerAvgTime", secondsPer(t.work, 5)},
 		{"chat_answers", whole(t.lines)},
 		{"chats", whole(t.chats)},
 		{"missed_chats", whole(t.missedChats)},
 		{"chatPickupAvgTime", secondsPer(t.pickup, t.chats)},
-		{"chatAvgTime", secondsPer(t.chatSeconds, t.chats)},
+		{"chatAvgTime", secondsPer(t.chatTime, t.chats)},
 		{"calls", whole(t.calls)},
 		{"missed_calls", whole(t.missedCalls)},
-		{"call_seconds", secondsPer(t.callSeconds, 1)},
+		{"call_seconds", secondsPer(t.callTime, 1)},
 		{"not_ranked", whole(t.unranked)},
 		{"not_ranked_p", share(t.unranked, t.ranked())},
 		{"rewards", whole(t.rewards)},
@@ -122,12 +122,12 @@ func (t *tally) ofAgent() object {
 		return object{{name, whole(n)}, {name + "_p", share(n, t.ranked())}, {name + "_ph", t.perHour(float64(n))}}
 	}
 	return slices.Concat(
-		object{{"worktime", whole(int(t.seconds / time.Minute))}},
+		object{{"worktime", whole(int(t.work / time.Minute))}},
 		rated("answers", t.answers),
-		object{{"newAnswerAvgTime", secondsPer(t.seconds, 3)}, {"nextAnswerAvgTime", secondsPer(t.seconds, 5)}},
-		rated("calls", t.calls), rated("missed_calls", t.missedCalls), rated("call_seconds", int(t.callSeconds/time.Second)),
+		object{{"newAnswerAvgTime", secondsPer(t.work, 3)}, {"nextAnswerAvgTime", secondsPer(t.work, 5)}},
+		rated("calls", t.calls), rated("missed_calls", t.missedCalls), rated("call_seconds", int(t.callTime/time.Second)),
 		rated("chats", t.chats), rated("chat_answers", t.lines), rated("missed_chats", t.missedChats),
-		object{{"chatPickupAvgTime", secondsPer(t.pickup, t.chats)}, {"chatAvgTime", secondsPer(t.chatSeconds, t.chats)}},
+		object{{"chatPickupAvgTime", secondsPer(t.pickup, t.chats)}, {"chatAvgTime", secondsPer(t.chatTime, t.chats)}},
 		ranked("not_ranked", t.unranked), ranked("rewards", t.rewards), ranked("punishments", t.punishments),
 	)
 }

@@ -56,9 +56,16 @@ func sessions(of string) func(*Sim, request) []line {
 			first, last := names(agent)
 			id := fmt.Sprint(360000 + c.Number)
 			lines = append(lines, line{r.path + "/" + id, from, object{
-				{"id", number(id)}, {"userid", agent.ID}, {"firstname", first}, {"lastname", last}, {"contactid", agentContactID(agent)},
-				{"departmentid", d.id}, {"department_name", d.name}, {"hours_online", offset(until.Sub(from).Truncate(time.Second))},
-				{"from_date", s.forPeople(from)}, {"to_date", ended},
+				{"id", number(id)},
+				{"userid", agent.ID},
+				{"firstname", first},
+				{"lastname", last},
+				{"contactid", agentContactID(agent)},
+				{"departmentid", d.id},
+				{"department_name", d.name},
+				{"hours_online", offset(until.Sub(from).Truncate(time.Second))},
+				{"from_date", s.forPeople(from)},
+				{"to_date", ended},
 			}})
 		}
 		return lines
@@ -104,9 +111,15 @@ func load(chats []*simulated.Chat) object {
 	n := len(chats)
 	average := func(by int) string { return fmt.Sprintf("%.2f", float64(n)/float64(by)) }
 	return object{
-		{"avgQueue", average(6)}, {"maxQueue", whole(n)}, {"minQueue", whole(0)},
-		{"avgSlots", average(2)}, {"maxSlots", whole(n + 2)}, {"minSlots", whole(1)},
-		{"avgService", average(4)}, {"maxService", whole(n)}, {"minService", whole(0)},
+		{"avgQueue", average(6)},
+		{"maxQueue", whole(n)},
+		{"minQueue", whole(0)},
+		{"avgSlots", average(2)},
+		{"maxSlots", whole(n + 2)},
+		{"minSlots", whole(1)},
+		{"avgService", average(4)},
+		{"maxService", whole(n)},
+		{"minService", whole(0)},
 	}
 }
 
@@ -130,8 +143,10 @@ func compliance(chats []*simulated.Chat) object {
 			}
 		}
 		return object{
-			{count, whole(len(all))}, {"avg" + infix + "Time", whole(sum / max(len(all), 1))},
-			{"max" + infix + "Time", whole(most)}, {"min" + infix + "Time", whole(least)},
+			{count, whole(len(all))},
+			{"avg" + infix + "Time", whole(sum / max(len(all), 1))},
+			{"max" + infix + "Time", whole(most)},
+			{"min" + infix + "Time", whole(least)},
 		}
 	}
 	return append(times("fulfilled", "Fulfilled", kept), times("unfulfilled", "Unfulfilled", broken)...)
@@ -177,12 +192,26 @@ func (s *Sim) slaLine(r request, c *simulated.Chat, id string) object {
 		until, closed, serverClosed = r.now, "", ""
 	}
 	return object{
-		{"id", id}, {"conversationid", conversationID(c)}, {"code", code(c)}, {"departmentid", d.id}, {"department_name", d.name},
-		{"levelid", l.id}, {"sla_level_name", l.name}, {"sla", offset(until.Sub(due))},
-		{"date_created", c.Start.In(viewer).Format(forPeople)}, {"date_closed", text(closed)}, {"server_date_closed", text(serverClosed)},
-		{"date_due", due.In(viewer).Format(forPeople)}, {"server_date_due", s.local(due)}, {"sla_level_id", l.id},
-		{"agentid", text(agent.ID)}, {"agent_firstname", text(agentFirst)}, {"agent_lastname", text(agentLast)},
-		{"req_contactid", contactID(c.Visitor)}, {"req_firstname", first}, {"req_lastname", last},
+		{"id", id},
+		{"conversationid", conversationID(c)},
+		{"code", code(c)},
+		{"departmentid", d.id},
+		{"department_name", d.name},
+		{"levelid", l.id},
+		{"sla_level_name", l.name},
+		{"sla", offset(until.Sub(due))},
+		{"date_created", c.Start.In(viewer).Format(forPeople)},
+		{"date_closed", text(closed)},
+		{"server_date_closed", text(serverClosed)},
+		{"date_due", due.In(viewer).Format(forPeople)},
+		{"server_date_due", s.local(due)},
+		{"sla_level_id", l.id},
+		{"agentid", text(agent.ID)},
+		{"agent_firstname", text(agentFirst)},
+		{"agent_lastname", text(agentLast)},
+		{"req_contactid", contactID(c.Visitor)},
+		{"req_firstname", first},
+		{"req_lastname", last},
 	}
 }
 
@@ -200,9 +229,17 @@ func ranks(s *Sim, r request) (lines []line) {
 		}
 		id := fmt.Sprint(49000 + c.Number)
 		lines = append(lines, line{id, c.RatedAt, object{
-			{"id", id}, {"rankingType", letter}, {"datecreated", s.local(c.RatedAt)}, {"conversationid", conversationID(&c)},
-			{"agentcontactid", agentContactID(agent)}, {"agentEmail", agent.Email}, {"agent", agent.Name}, {"contactid", contactID(c.Visitor)},
-			{"requesterEmail", c.Visitor.Email}, {"requester", c.Visitor.Name}, {"comment", text(c.Comment)},
+			{"id", id},
+			{"rankingType", letter},
+			{"datecreated", s.local(c.RatedAt)},
+			{"conversationid", conversationID(&c)},
+			{"agentcontactid", agentContactID(agent)},
+			{"agentEmail", agent.Email},
+			{"agent", agent.Name},
+			{"contactid", contactID(c.Visitor)},
+			{"requesterEmail", c.Visitor.Email},
+			{"requester", c.Visitor.Name},
+			{"comment", text(c.Comment)},
 		}})
 	}
 	return lines

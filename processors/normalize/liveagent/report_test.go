@@ -46,7 +46,8 @@ func examples() map[string]example {
 		"reports/tags":        {"tag", words("id 4gh5 tagName Urgent " + exampleFigures), "reports/tags/2014-01-24T08:00:00Z/day/tag=4gh5", exampleDay},
 		"reports/performance": {
 			"item", append([]string{"datetime", "01/25/2014", "dateto", "2014-01-27 23:59:59"}, words(exampleFigures)...),
-			"reports/performance/2014-01-25T08:00:00Z/week", []string{"2014-01-25T08:00:00Z", "2014-01-28T08:00:00Z", "week"},
+			"reports/performance/2014-01-25T08:00:00Z/week",
+			[]string{"2014-01-25T08:00:00Z", "2014-01-28T08:00:00Z", "week"},
 		},
 		"reports/ranking": {"rank", []string{
 			"id", "49481", "rankingType", "W", "datecreated", "2014-08-26 07:06:30", "conversationid", "dfr895e3", "agentcontactid", "56df98rt",
@@ -60,12 +61,16 @@ func examples() map[string]example {
 			"id", "363662", "userid", "1245asdf", "firstname", "Firstname", "lastname", "Lastname", "contactid", "hjkl78io", "departmentid", "drty894g",
 			"department_name", "Test", "hours_online", "00:08:31", "from_date", "07/24/2014 16:25:06", "to_date", "now",
 		}, path + "agentsavailability/363662", nil}
-		all[path+"load"] = example{"load", append([]string{"date", "2014-07-26 15:00:00"},
-			words("avgQueue 0.00 maxQueue 0 minQueue 0 avgSlots 0.00 maxSlots 0 minSlots 0 avgService 0.00 maxService 0 minService 0")...),
-			path + "load/2014-07-26T22:00:00Z/hour", exampleHour}
-		all[path+"slacompliance"] = example{"slacompliance", append([]string{"date", "2014-07-26 15:00:00"},
-			words("fulfilled 0 avgFulfilledTime 0 maxFulfilledTime 0 minFulfilledTime 0 unfulfilled 0 avgUnfulfilledTime 0 maxUnfulfilledTime 0 minUnfulfilledTime 0")...),
-			path + "slacompliance/2014-07-26T22:00:00Z/hour", exampleHour}
+		all[path+"load"] = example{
+			"load", append([]string{"date", "2014-07-26 15:00:00"},
+				words("avgQueue 0.00 maxQueue 0 minQueue 0 avgSlots 0.00 maxSlots 0 minSlots 0 avgService 0.00 maxService 0 minService 0")...),
+			path + "load/2014-07-26T22:00:00Z/hour", exampleHour,
+		}
+		all[path+"slacompliance"] = example{
+			"slacompliance", append([]string{"date", "2014-07-26 15:00:00"},
+				words("fulfilled 0 avgFulfilledTime 0 maxFulfilledTime 0 minFulfilledTime 0 unfulfilled 0 avgUnfulfilledTime 0 maxUnfulfilledTime 0 minUnfulfilledTime 0")...),
+			path + "slacompliance/2014-07-26T22:00:00Z/hour", exampleHour,
+		}
 		all[path+"slalog"] = example{"slalog", []string{
 			"id", "41355", "conversationid", "bf7b09ae", "code", "code", "departmentid", "XXX-XXXXX-XXX", "department_name", "General", "levelid", "3bd9cf58",
 			"sla_level_name", "Urgent", "sla", "-01:56:53", "date_created", "08/26/2014 16:42:36", "date_closed", "08/26/2014 16:42:36",
@@ -73,8 +78,11 @@ func examples() map[string]example {
 			"agentid", "", "agent_firstname", "", "agent_lastname", "", "req_contactid", "2fe9e7c7", "req_firstname", "Customer firstname", "req_lastname", "Customer lastname",
 		}, path + "slalog/41355", nil}
 		if of != "tickets" {
-			all[path+"availability"] = example{"item", []string{"date", "2014-07-26 15:00:00", "mins", "59", "pct", "98.3333"},
-				path + "availability/2014-07-26T22:00:00Z/hour", exampleHour}
+			all[path+"availability"] = example{
+				"item",
+				[]string{"date", "2014-07-26 15:00:00", "mins", "59", "pct", "98.3333"},
+				path + "availability/2014-07-26T22:00:00Z/hour", exampleHour,
+			}
 		}
 	}
 	return all
