@@ -131,7 +131,7 @@ func unknownReport(err error) error {
 func (r *reading) pages(ctx context.Context, q *question) error {
 	last := "" // what the latest row is told by
 	for from := 0; ; {
-		rows := 0
+		rows, first := 0, ""
 		q.query.Set("limitcount", strconv.Itoa(pageRows))
 		q.query.Set("limitfrom", strconv.Itoa(from))
 		r.requests++
@@ -139,6 +139,9 @@ func (r *reading) pages(ctx context.Context, q *question) error {
 			rows++
 			fields := r.format.fields(body.Bytes, r.report.item)
 			name := r.name(fields, body)
+			if rows == 1 {
+				first = name
+			}
 			switch {
 			case rows > pageRows:
 				return fmt.Errorf("asked for %d rows and got more: %w", pageRows, pollers.ErrIncomplete)
@@ -154,6 +157,9 @@ func (r *reading) pages(ctx context.Context, q *question) error {
 		// A page of the default length may come from an installation that passes over limitcount.
 		if err != nil || rows < pageRows && rows != defaultRows {
 			return err
+		}
+		if first == last {
+			return fmt.Errorf("all rows of a page are %q: %w", last, pollers.ErrIncomplete) // the next would begin with it too, for ever
 		}
 		from += rows - 1
 	}

@@ -185,6 +185,17 @@ func TestRowsThatMoveBetweenPagesFailTheWindow(t *testing.T) {
 	}
 }
 
+func TestPagesThatDoNotMoveOnEnd(t *testing.T) {
+	rows := numbered(100)
+	for i := range rows {
+		rows[i][1] = "7"
+	}
+	v := &table{list: "slalogs", item: "slalog", rows: rows, deaf: true}
+	if _, err := pollertest.Collect(open(t, "json", v), days("reports/calls/slalog", 6, 6)); !errors.Is(err, pollers.ErrIncomplete) {
+		t.Errorf("%v; want ErrIncomplete", err)
+	}
+}
+
 func TestAFigureThatChangesBetweenPagesIsNoMove(t *testing.T) {
 	v := &table{list: "agentsavailability", item: "item", rows: numbered(1200)}
 	v.move = func(rows [][]string) [][]string {
