@@ -438,6 +438,18 @@ func TestWeeksAndMonthsEndWhereTheySay(t *testing.T) {
 	}
 }
 
+func TestALineWithoutAnIDHasNoKey(t *testing.T) {
+	for stream, list := range map[string][2]string{"reports/tickets/slalog": {"slalogs", "slalog"}, "reports/ranking": {"ranks", "rank"}} {
+		for _, format := range bothFormats {
+			v := &table{list: list[0], item: list[1], rows: [][]string{{"id", ""}, {"comment", "no id"}}}
+			records, err := pollertest.Collect(open(t, format, v), days(stream, 6, 6))
+			if got := keys(records); err != nil || !slices.Equal(got, []string{"", ""}) {
+				t.Errorf("%s, %s: keys %q, %v", stream, format, got, err)
+			}
+		}
+	}
+}
+
 func TestAReportThatTheInstallationLacksIsUnavailable(t *testing.T) {
 	for name, answer := range map[string]string{
 		"404":             `404 not here`,
