@@ -372,7 +372,7 @@ func TestRowsTellTheirBucket(t *testing.T) {
 		"the next day is another window": {day, []string{"2026-10-06 23:00:00", "2026-10-07 00:00:00", "2026-10-07"}, []string{load + "2026-10-07T06:00:00Z/hour"}, false},
 		"a day that was not asked for":   {day, []string{"2026-10-05 23:00:00"}, nil, true},
 		"a day after what was asked for": {day, []string{"2026-10-08 00:00:00"}, nil, true},
-		"no time":                        {day, []string{"soon", "", "2026-10-06 25:00:00", "6.10.2026"}, []string{"", "", "", ""}, false},
+		"no time":                        {day, []string{"soon", "", "2026-10-06 25:00:00", "6.10.2026", "2026-10-06 9:00:00", "2026-10-06 15:00:00.5"}, []string{"", "", "", "", "", ""}, false},
 		"an hour that came twice":        {november, []string{"2026-11-01 00:00:00", "2026-11-01 01:00:00", "2026-11-01 01:00:00", "2026-11-01 02:00:00"}, []string{load + "2026-11-01T07:00:00Z/hour", load + "2026-11-01T08:00:00Z/hour", load + "2026-11-01T09:00:00Z/hour", load + "2026-11-01T10:00:00Z/hour"}, false},
 		"an hour of 25 given once":       {november, []string{"2026-11-01 01:00:00", "2026-11-01 02:00:00"}, []string{load + "2026-11-01T08:00:00Z/hour", load + "2026-11-01T10:00:00Z/hour"}, false},
 		"an hour that no clock showed":   {march, []string{"2026-03-08 01:00:00", "2026-03-08 02:00:00", "2026-03-08 03:00:00"}, []string{load + "2026-03-08T09:00:00Z/hour", "", load + "2026-03-08T10:00:00Z/hour"}, false},
