@@ -29,14 +29,14 @@ type stream struct {
 }
 
 func streams() []stream {
-	return []stream{
+	return append([]stream{
 		{
 			// The live window is read every INTERVAL with three requests per conversation: one of an
 			// hour would take the vendor's rate for itself.
 			Stream: pollers.Stream{Name: "conversations", Grain: time.Second, MaxSpan: pollers.Day, LiveSpan: 10 * time.Minute},
 			fetch:  fetchConversations,
 		},
-	}
+	}, reportStreams()...)
 }
 
 type poller struct {

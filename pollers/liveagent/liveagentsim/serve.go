@@ -65,6 +65,8 @@ func (s *Sim) route(r *http.Request, path string) (object, *refusal) {
 		return s.listConversations(q)
 	case steps[0] == "conversations" && (len(steps) == 2 || len(steps) == 3):
 		return s.conversation(q, steps[1], steps[2:])
+	case steps[0] == "reports":
+		return s.report(q, path)
 	}
 	if response, err, known := s.directory(q, steps); known {
 		return response, err

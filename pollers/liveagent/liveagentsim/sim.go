@@ -56,7 +56,7 @@ func (s *Sim) Ledger() []simulated.Entry {
 		}
 		entries = append(entries, e)
 	}
-	return entries
+	return append(entries, s.reportLedger()...)
 }
 
 // version counts the changes that a conversation shows.

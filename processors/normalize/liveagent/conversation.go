@@ -17,11 +17,13 @@ func Normalize(record *events.Record) (events.Entity, error) {
 	if d, is := directories[record.Stream]; is {
 		return d.normalize(record)
 	}
-	switch record.Stream {
-	case "conversations":
-		return conversation(record)
+	if isReport(record.Stream) {
+		return normalizeReport(record)
 	}
-	return nil, fmt.Errorf("stream %q is unknown", record.Stream)
+	if record.Stream != "conversations" {
+		return nil, fmt.Errorf("stream %q is unknown", record.Stream)
+	}
+	return conversation(record)
 }
 
 func conversation(record *events.Record) (events.Entity, error) {
