@@ -67,6 +67,7 @@ type Poller struct {
 	separator byte
 	location  *time.Location
 	now       func() time.Time
+	known     func(ctx context.Context, stream string, keys []string) (map[string]string, error)
 }
 
 // New makes the poller of a source.
@@ -79,7 +80,7 @@ func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Polle
 	vars.Decode(&cfg)
 	p := &Poller{
 		endpoint: s.Endpoint(documentedURL, accessPath), user: cfg.User, apiKey: cfg.APIKey, separator: ';',
-		location: location(s, vars), now: env.Now,
+		location: location(s, vars), now: env.Now, known: env.Known,
 	}
 	if len(cfg.Separator) == 1 && strings.Contains(";,:|", cfg.Separator) {
 		p.separator = cfg.Separator[0]
@@ -106,33 +107,45 @@ func location(s pollers.Settings, vars *settings.Vars) *time.Location {
 func (p *Poller) Describe() pollers.Description {
 	d := pollers.Description{Location: p.location}
 	for _, c := range commands() {
-		d.Streams = append(d.Streams, pollers.Stream{
+		stream := pollers.Stream{Name: c.name, Snapshot: !c.ranged, Present: c.growing}
+		if c.ranged {
 			// One day, though the vendor allows two: whether start=2&stop=0 is two days or three is not documented.
-			Name: c.name, Grain: pollers.Day, MaxSpan: pollers.Day, LiveSpan: pollers.Day,
-		})
+			stream.Grain, stream.MaxSpan, stream.LiveSpan = pollers.Day, pollers.Day, pollers.Day
+		}
+		d.Streams = append(d.Streams, stream)
 	}
 	return d
 }
 
+// checked is the command that Check calls, and that every user may.
+const checked = "conversations"
+
 // Check implements pollers.Poller: it asks for today's conversations and reads their first row.
 func (p *Poller) Check(ctx context.Context) error {
-	c := conversations()
-	resp, err := p.ask(ctx, c.name, 0)
+	if err := p.check(ctx); err != nil {
+		return fmt.Errorf("list today's %s: %w", checked, incomplete(err))
+	}
+	return nil
+}
+
+func (p *Poller) check(ctx context.Context) error {
+	c, err := p.command(checked)
 	if err != nil {
-		return fmt.Errorf("list today's %s: %w", c.name, err)
+		return err
+	}
+	resp, err := p.ask(ctx, c, 0)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	first, err := newRows(resp.Body, p.separator).next()
 	if err == io.EOF {
-		err = fmt.Errorf("%w: the body is empty", pollers.ErrIncomplete)
+		return fmt.Errorf("%w: the body is empty", pollers.ErrIncomplete)
 	}
 	if err == nil {
 		_, _, err = p.table(c, first)
 	}
-	if err != nil {
-		return fmt.Errorf("list today's %s: %w", c.name, incomplete(err))
-	}
-	return nil
+	return err
 }
 
 // String names the account without its key, which fmt would find in the fields.
