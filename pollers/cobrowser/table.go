@@ -53,7 +53,8 @@ func (p *Poller) table(c command, first *row) (t table, isHeader bool, err error
 			return t, true, nil
 		}
 	}
-	t = newTable(p.documented(c), c.columns, first.quoted())
+	header := `"` + strings.Join(c.columns, `"`+string(p.separator)+`"`) + `"`
+	t = newTable([]byte(header), c.columns, first.quoted())
 	if first.columns == t.width && p.plausible(c, values{&t, first}) {
 		return t, false, nil
 	}
@@ -63,11 +64,6 @@ func (p *Poller) table(c command, first *row) (t table, isHeader bool, err error
 		err = &textError{err}
 	}
 	return table{}, false, err
-}
-
-// documented is the header that the document's columns make.
-func (p *Poller) documented(c command) []byte {
-	return []byte(`"` + strings.Join(c.columns, `"`+string(p.separator)+`"`) + `"`)
 }
 
 // plausible tells whether a first row that is no header can be data: its time can be read or, in a directory, its values are quoted and
@@ -84,17 +80,17 @@ func (p *Poller) plausible(c command, v values) bool {
 	})
 }
 
-// isText tells whether a first row that is no table's is a word of the server's. The beginning of a table, which a cut response
-// ends in, is none.
+// isText tells whether a first row that is no table's is a word of the server's. What begins as a documented header does, in which a cut
+// response ends, is none.
 func (p *Poller) isText(c command, first *row) bool {
-	documented := p.documented(c)
-	for _, header := range [][]byte{documented, bytes.ReplaceAll(documented, []byte(`"`), nil)} {
-		if bytes.HasPrefix(header, bytes.TrimSpace(first.raw)) {
-			return false
-		}
+	if first.size > 0 || first.quoted() && (first.columns > 1 || !first.closed()) {
+		return false
 	}
-	letters := bytes.ContainsFunc(first.raw, func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' })
-	return letters && first.size == 0 && (!first.quoted() || first.columns == 1 && first.closed())
+	begin := string(bytes.TrimSpace(first.value(0)))
+	if slices.ContainsFunc(c.columns, func(column string) bool { return strings.HasPrefix(column, begin) }) {
+		return false
+	}
+	return strings.ContainsFunc(begin, func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' })
 }
 
 func newTable(header []byte, names []string, quoted bool) table {

@@ -1,5 +1,6 @@
-// Package cobrowser makes canonical entities of CoBrowser.net's CSV rows (cobrowser-csv.txt): a conversation of each row of
-// conversations.
+// Package cobrowser makes canonical entities of CoBrowser.net's CSV rows (cobrowser-csv.txt), one of each: a conversation, an activity (agentactivity,
+// slotsactivity, cccslotsactivity), a metric (accountspecshourly, hostspecshourly, filterstatshourly, agentperformance), an email, or
+// reference data (account, site, agent, membership).
 //
 // # Config
 //
@@ -7,17 +8,26 @@
 //
 // # Delivery
 //
-// A pure function of the record. A row is malformed without account_id, browse_id or a readable conversation_start, which
-// make its key, and with more or fewer columns than its header. Every other odd value stays in attributes as
+// A pure function of the record. A row is malformed without what makes its key (events.CobrowserKey), and with more or fewer
+// columns than its header. Every other odd value stays in attributes as
 // the vendor wrote it, under the column's name; so does every column without a canonical place. Empty and blank
 // values are unknown. Bytes that are not UTF-8 become U+FFFD, and attributes.invalid_utf8 says so.
+//
+// Figures are measures by the vendor's names, num_vists among them. An hour ends, at the vendor, with its last second; interval.end is the
+// moment after it. Ids of other entities are the vendor's plain ones; where the vendor_id has a prefix (agents/12), attributes.id or
+// attributes.activity_id is the plain one.
 //
 // # Limits
 //
 //   - There are no messages: transcript_url leads to them and opens them to whoever has it. It is not fetched.
-//   - ended_at is absent: the vendor gives a start and a duration, not what the duration counts from.
+//   - A conversation's ended_at is absent: the vendor gives a start and a duration, not what the duration counts from.
+//     So is a session's interval.end.
+//   - An email, a slot and a conversation share browse_id, in attributes; conversation_id is absent, because its key takes the
+//     conversation's start, which other rows lack.
 //   - Where the agent of last_agent_id is also the one assigned, there is one entry, with role assigned and
 //     last_agent_id among its attributes.
+//   - The agent of cccslotsactivity is a CCC agent (cccagents/<id>), all others are agents (agents/<id>).
+//   - An end that is before its start stays in attributes.
 //   - Of columns with one name the first counts; the others are attributes with their position (name#2).
 package cobrowser
 
