@@ -99,11 +99,11 @@ func (l list) export(rows ...[]string) string {
 
 // window is the day's of a ranged list, else none.
 func (l list) window(stream, date string) pollers.Window {
-	w := day(date)
-	w.Stream = stream
 	if !l.ranged {
 		return pollers.Window{Stream: stream}
 	}
+	w := day(date)
+	w.Stream = stream
 	return w
 }
 
@@ -403,6 +403,22 @@ func TestAnOrdinaryUserReadsItsOwnAndIsToldThatCCCCommandsAreNotForIt(t *testing
 			if !want[stream.Name][key] {
 				t.Errorf("%s: %q is not in the ledger", stream.Name, key)
 			}
+		}
+	}
+}
+
+func TestADirectoryIsOfNoDayAndMidnightDoesNotSpoilIt(t *testing.T) {
+	for name, l := range lists {
+		if l.ranged {
+			continue
+		}
+		now := at("2026-10-27 23:59:59")
+		w := &wire{answer: func(int, url.Values) reply {
+			now = at("2026-10-28 00:00:01")
+			return framed(l.export(l.at(at("2026-10-20 10:00:00"), nil)))
+		}}
+		if records, err := pollertest.Collect(open(t, w, func() time.Time { return now }), l.window(name, "")); err != nil || len(records) != 1 {
+			t.Errorf("%s: %d records, %v", name, len(records), err)
 		}
 	}
 }

@@ -115,3 +115,11 @@ func TestADirectoryWithoutFramingIsReadTwice(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusedConversationsAreTheCredentialsAtOnce(t *testing.T) {
+	p := open(t, answers{"conversations": {403, "no"}}, clock("2026-10-27 12:00:00"))
+	reading, err := p.Fetch(context.Background(), day("2026-10-27"), func(events.Record) error { return nil })
+	if !pollers.IsUnauthorized(err) || reading.Requests != 1 {
+		t.Errorf("%v after %d requests; want Unauthorized after one: they are what is asked to tell", err, reading.Requests)
+	}
+}
