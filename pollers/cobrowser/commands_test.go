@@ -37,34 +37,63 @@ const (
 // lists are the document's, all but conversations.
 var lists = map[string]list{
 	"accounts": {"id name postfix reseller_id", "", false, false, map[string]string{"id": "41"}, "41"},
-	"agents": {"id username firstname lastname email account_id cccagent_id disabled", "", false, false,
-		map[string]string{"id": "12"}, "agents/12"},
+	"agents": {
+		"id username firstname lastname email account_id cccagent_id disabled", "", false, false,
+		map[string]string{"id": "12"},
+		"agents/12",
+	},
 	"cccagents": {"id username firstname lastname email cccaccount_id", "", false, true, map[string]string{"id": "12"}, "cccagents/12"},
-	"cccagentgroups": {"cccagent_id cccgroup_id cccgroup_name cccaccount_id", "", false, true,
-		map[string]string{"cccagent_id": "12", "cccgroup_id": "5"}, "cccagentgroups/12-5"},
-	"cccgroupaccounts": {"cccgroup_id account_id cccgroup_name cccaccount_id", "", false, true,
-		map[string]string{"cccgroup_id": "5", "account_id": "41"}, "cccgroupaccounts/5-41"},
-	"cccslotsactivity": {"cccagent_id time_start action account_id browse_id session_id activity_id numslots_used numslots_max", "time_start", false, true,
-		map[string]string{"activity_id": "77"}, "cccslotsactivity/77"},
-	"accountspecshourly": {"account_id " + hourColumns + " " + visitColumns, "hourBegin_time", true, false,
-		map[string]string{"account_id": "41"}, "accountspecshourly/2026-10-27T09:00:00Z/hour/account=41"},
-	"hostspecshourly": {"host_id " + hourColumns + " " + visitColumns + " account_id", "hourBegin_time", true, false,
-		map[string]string{"host_id": "3", "account_id": "41"}, "hostspecshourly/2026-10-27T09:00:00Z/hour/account=41/site=3"},
+	"cccagentgroups": {
+		"cccagent_id cccgroup_id cccgroup_name cccaccount_id", "", false, true,
+		map[string]string{"cccagent_id": "12", "cccgroup_id": "5"},
+		"cccagentgroups/12-5",
+	},
+	"cccgroupaccounts": {
+		"cccgroup_id account_id cccgroup_name cccaccount_id", "", false, true,
+		map[string]string{"cccgroup_id": "5", "account_id": "41"},
+		"cccgroupaccounts/5-41",
+	},
+	"cccslotsactivity": {
+		"cccagent_id time_start action account_id browse_id session_id activity_id numslots_used numslots_max", "time_start", false, true,
+		map[string]string{"activity_id": "77"},
+		"cccslotsactivity/77",
+	},
+	"accountspecshourly": {
+		"account_id " + hourColumns + " " + visitColumns, "hourBegin_time", true, false,
+		map[string]string{"account_id": "41"},
+		"accountspecshourly/2026-10-27T09:00:00Z/hour/account=41",
+	},
+	"hostspecshourly": {
+		"host_id " + hourColumns + " " + visitColumns + " account_id", "hourBegin_time", true, false,
+		map[string]string{"host_id": "3", "account_id": "41"},
+		"hostspecshourly/2026-10-27T09:00:00Z/hour/account=41/site=3",
+	},
 	"emails": {"browse_id id timestamp agent_id to bcc subject from account_id", "timestamp", true, false, map[string]string{"id": "8"}, "8"},
 	"hosts":  {"id account_id hostname multiple_acc_id", "", false, false, map[string]string{"id": "3"}, "3"},
-	"agentactivity": {"agent_id time_start time_end state duration_secs account_id activity_id", "time_start", true, false,
-		map[string]string{"activity_id": "77", "duration_secs": "60"}, "agentactivity/77"},
-	"filterstatshourly": {"account_id " + hourColumns + " id filtername num_proactive num_proactive_accepted num_proactive_declined" +
-		" num_proactive_match num_proactive_cancelled num_proactive_no_availability num_proactive_expired num_proactive_ignored", "hourBegin_time", true, false,
-		map[string]string{"account_id": "41", "id": "6"}, "filterstatshourly/2026-10-27T09:00:00Z/hour/account=41/filter=6"},
-	"slotsactivity": {"agent_id time_start action account_id browse_id session_id activity_id numslots_used numslots_max" +
-		" open_duration closed_duration new_duration sleeping_duration burning_duration presetName", "time_start", true, false,
-		map[string]string{"activity_id": "77"}, "slotsactivity/77"},
-	"agentperformance": {"agent_id session_id preset session_start numChats numBreaks numIgnored numAbandoned avgConcurrency firstResponseDuration" +
-		" openDuration closedDuration newDuration sleepingDuration burningDuration onlineDuration offlineDuration availableDuration idleDuration sessionDuration",
+	"agentactivity": {
+		"agent_id time_start time_end state duration_secs account_id activity_id", "time_start", true, false,
+		map[string]string{"activity_id": "77", "duration_secs": "60"},
+		"agentactivity/77",
+	},
+	"filterstatshourly": {
+		"account_id " + hourColumns + " id filtername num_proactive num_proactive_accepted num_proactive_declined" +
+			" num_proactive_match num_proactive_cancelled num_proactive_no_availability num_proactive_expired num_proactive_ignored", "hourBegin_time", true, false,
+		map[string]string{"account_id": "41", "id": "6"},
+		"filterstatshourly/2026-10-27T09:00:00Z/hour/account=41/filter=6",
+	},
+	"slotsactivity": {
+		"agent_id time_start action account_id browse_id session_id activity_id numslots_used numslots_max" +
+			" open_duration closed_duration new_duration sleeping_duration burning_duration presetName", "time_start", true, false,
+		map[string]string{"activity_id": "77"},
+		"slotsactivity/77",
+	},
+	"agentperformance": {
+		"agent_id session_id preset session_start numChats numBreaks numIgnored numAbandoned avgConcurrency firstResponseDuration" +
+			" openDuration closedDuration newDuration sleepingDuration burningDuration onlineDuration offlineDuration availableDuration idleDuration sessionDuration",
 		"session_start", true, false,
 		map[string]string{"agent_id": "12", "session_id": "9", "preset": "Sales; =1/2", "sessionDuration": "60"},
-		"agentperformance/2026-10-27T09:00:00Z/session/agent=12/preset=Sales; =1/2/session=9"},
+		"agentperformance/2026-10-27T09:00:00Z/session/agent=12/preset=Sales; =1/2/session=9",
+	},
 }
 
 var ten = at("2026-10-27 10:00:00")
@@ -419,6 +448,18 @@ func TestADirectoryIsOfNoDayAndMidnightDoesNotSpoilIt(t *testing.T) {
 		}}
 		if records, err := pollertest.Collect(open(t, w, func() time.Time { return now }), l.window(name, "")); err != nil || len(records) != 1 {
 			t.Errorf("%s: %d records, %v", name, len(records), err)
+		}
+	}
+}
+
+func TestFiguresWithoutQuotesAreNoDirectoryWithoutHeader(t *testing.T) {
+	for name, l := range lists {
+		if l.timed != "" {
+			continue
+		}
+		body := strings.ReplaceAll(line(";", l.at(ten, nil)...), `"`, "") + "\n"
+		if records, err := pollertest.Collect(open(t, always(body), clock("2026-10-27 12:00:00")), pollers.Window{Stream: name}); !errors.Is(err, pollers.ErrIncomplete) {
+			t.Errorf("%s: keys %q, %v; want ErrIncomplete", name, keys(records), err)
 		}
 	}
 }

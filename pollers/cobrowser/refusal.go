@@ -13,7 +13,7 @@ import (
 // which status nor by which text; so what everybody may call is asked with the same credentials: if that is answered, it is this
 // command that this user may not call, else it is the credentials, or the vendor answers nobody.
 func (p *Poller) refused(ctx context.Context, c command, err error) (requests int, out error) {
-	cause, suspect := refusal(c, err)
+	suspect, cause := refusal(c, err)
 	if !suspect {
 		return 0, err
 	}
@@ -25,18 +25,18 @@ func (p *Poller) refused(ctx context.Context, c command, err error) (requests in
 
 // refusal tells whether an error can be that of a command that this user may not call. The cause is without the mark that blames the
 // credentials.
-func refusal(c command, err error) (cause error, suspect bool) {
+func refusal(c command, err error) (suspect bool, cause error) {
 	var status *pollers.StatusError
 	if errors.As(err, &status) {
 		switch status.Status {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return status, c.name != checked
+			return c.name != checked, status
 		case http.StatusBadRequest, http.StatusPaymentRequired, http.StatusNotFound, http.StatusMethodNotAllowed:
-			return status, c.ccc
+			return c.ccc, status
 		default:
-			return status, false
+			return false, status
 		}
 	}
 	var text *textError
-	return err, c.ccc && errors.As(err, &text)
+	return c.ccc && errors.As(err, &text), err
 }
