@@ -48,7 +48,7 @@ func (u *unseen) flush(ctx context.Context) error {
 		return err
 	}
 	for _, r := range u.waiting {
-		if r.Key != "" && known[r.Key] == r.Version {
+		if known[r.Key] == r.Version {
 			u.unchanged++
 		} else if err := u.emit(r); err != nil {
 			return err
