@@ -118,7 +118,7 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	since := time.Now().AddDate(0, 0, -s.Days-1).UTC().Format(time.DateOnly)
 	for _, e := range sims.Environ() {
 		if name, ok := strings.CutSuffix(e[:strings.IndexByte(e, '=')], "_VENDOR"); ok {
-			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=1s")
+			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=5s")
 		}
 	}
 	w.set("PARLEY_DATA_DIR", filepath.Join(w.dir, "data"))
