@@ -20,7 +20,7 @@ const (
 
 // filters are a source's, without times. The zero value filters nothing.
 type filters struct {
-	tree      map[string]any // of the values that encoding/json knows, lists sorted; nil: none
+	tree      map[string]any // of the values that encoding/json knows, lists sorted
 	canonical string         // its JSON
 	digest    string         // the dimension filter
 	placed    bool           // it says where the times go
@@ -44,6 +44,7 @@ func readFilters(text, method string, selected []report) (filters, []string) {
 			c.checkQuery(tree)
 		}
 	}
+	sortLists(tree)
 	f := newFilters(tree)
 	for _, r := range selected {
 		if len(c.faults) == 0 {
@@ -62,7 +63,7 @@ func newFilters(tree map[string]any) filters {
 	return filters{tree, string(canonical), hex.EncodeToString(sum[:6]), len(timesIn(tree)) > 0}
 }
 
-// decodeFilters reads one JSON value. Lists of texts and numbers are sorted: they are sets, and their order shall not make another filter of them.
+// decodeFilters reads one JSON value.
 func decodeFilters(text []byte) (any, error) {
 	if !json.Valid(text) {
 		return nil, fmt.Errorf("FILTERS is no JSON")
@@ -103,8 +104,22 @@ func decodeList(text []byte) (any, error) {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(list, func(a, b any) int { return strings.Compare(sortText(a), sortText(b)) })
 	return list, nil
+}
+
+// sortLists sorts texts and numbers: they are sets, and their order shall not make another filter of them.
+func sortLists(value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			sortLists(inner)
+		}
+	case []any:
+		slices.SortStableFunc(v, func(a, b any) int { return strings.Compare(sortText(a), sortText(b)) })
+		for _, inner := range v {
+			sortLists(inner)
+		}
+	}
 }
 
 // sortText is what a list is sorted by; objects keep their order.

@@ -90,10 +90,9 @@ func (l leaf) check(c *checker, path string, value any) {
 
 // The document's types.
 var (
-	isBool = leaf{func(v any) bool { _, ok := v.(bool); return ok }, "true or false"}
-	isText = leaf{func(v any) bool { text, ok := v.(string); return ok && text != "" }, "a text"}
-	isInt  = leaf{func(v any) bool { n, ok := v.(json.Number); return ok && wholeNumber.MatchString(n.String()) }, "a whole number"}
-	// A list has one type.
+	isBool    = leaf{func(v any) bool { _, ok := v.(bool); return ok }, "true or false"}
+	isText    = leaf{func(v any) bool { text, ok := v.(string); return ok && text != "" }, "a text"}
+	isInt     = leaf{func(v any) bool { n, ok := v.(json.Number); return ok && wholeNumber.MatchString(n.String()) }, "a whole number"}
 	isAny     = leaf{func(v any) bool { return isBool.ok(v) || isText.ok(v) || isInt.ok(v) }, "a text, a whole number, true or false"}
 	isCountry = leaf{func(v any) bool { text, _ := v.(string); return country.MatchString(text) }, "a country code of ISO 3166-1 alpha-2, such as NO"}
 	isSurvey  = leaf{func(v any) bool { return v == "pre_chat" || v == "post_chat" }, "pre_chat or post_chat"}
@@ -122,7 +121,10 @@ func (f filterType) check(c *checker, path string, value any) {
 		if _, there := object[name]; there {
 			given = append(given, name)
 		}
-		c.checkOneType(path+"."+name, object[name])
+	}
+	if len(c.faults) == before {
+		c.checkOneType(path+".values", object["values"])
+		c.checkOneType(path+".exclude_values", object["exclude_values"])
 	}
 	if len(c.faults) == before && len(given) != 1 && !(f.optional && len(given) == 0) {
 		c.fault(path, "want exactly one of "+strings.Join(choices, ", "))
