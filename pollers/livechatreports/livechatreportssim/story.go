@@ -283,7 +283,7 @@ func forms(chats []chat) []any {
 				answers = append(answers, map[string]any{"answer_id": i, "label": label, "count": n})
 			}
 		}
-		id := fmt.Sprintf("16365477298490%d", group)
+		id := fmt.Sprintf("820014%d", group)
 		out = append(out, map[string]any{"form_id": id, "count": filled, "group_id": group, "fields": []any{
 			map[string]any{"field_id": id + "1", "label": "What is it about?", "answers": answers},
 			map[string]any{"field_id": id + "2", "label": "Your name:", "answers": []any{}},

@@ -185,15 +185,28 @@ func window(m *events.Metric, r *events.Record) error {
 	}
 	if summary, ok := members["summary"].(map[string]any); ok {
 		delete(members, "summary")
-		zero(m, summed(m.Report))
-		for name, value := range summary {
-			add(m, name, value)
-		}
+		addSummary(m, summary, members)
 	}
 	for name, value := range members {
 		add(m, name, value)
 	}
 	return nil
+}
+
+// addSummary adds the members of a summary; those whose names the response itself has stay together.
+func addSummary(m *events.Metric, summary, response map[string]any) {
+	zero(m, summed(m.Report))
+	twice := map[string]any{}
+	for name, value := range summary {
+		if _, taken := response[name]; taken {
+			twice[name] = value
+		} else {
+			add(m, name, value)
+		}
+	}
+	if len(twice) > 0 {
+		m.Set("summary", twice)
+	}
 }
 
 // bucket adds the members of the one bucket.
