@@ -2,6 +2,7 @@ package livechatreports_test
 
 import (
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -163,7 +164,7 @@ func TestEveryFilterIsSentWithTheTimesByGet(t *testing.T) {
 		"filters.agent_response.first": {"true"}, "filters.agent_response.agents.values": {"joe@acme.example"},
 		"filters.agent_response.groups.exists": {"true"}, "filters.customer_countries.values": {"DK", "NO"},
 	}
-	if got := v.request.URL.Query(); got.Encode() != want.Encode() || v.sent != "" || v.request.Method != "GET" || v.request.Header.Get("Content-Type") != "" {
+	if got := v.request.URL.Query(); got.Encode() != want.Encode() || v.sent != "" || v.request.Method != http.MethodGet || v.request.Header.Get("Content-Type") != "" {
 		t.Errorf("%s %q %v\nwant %v", v.request.Method, v.sent, got, want)
 	}
 }

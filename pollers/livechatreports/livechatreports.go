@@ -9,7 +9,8 @@
 // https://api.livechatinc.com; the access path /v3.6/reports is added.
 //
 // DISTRIBUTION is how the reports that have buckets are asked for: hour, day (the default), day-hours, month or year. agents/availability
-// knows hour and day alone: under the other three it is asked by day. Two sources give two distributions.
+// knows hour and day alone: under the other three it is asked by day. A bucket of day-hours is an hour of one day, because a request is for one. Two
+// sources give two distributions.
 //
 // METHOD is POST (the default: parameters are a JSON body) or GET (they are the query, with the documented square
 // brackets of properties).
@@ -49,7 +50,8 @@
 // response is held in memory, and refused over 64 MiB. Buckets that the vendor leaves out give no record, nor does an empty bucket of an
 // hour that the clocks skipped. How buckets other than days are named, it does not say: hours are understood as "2026-10-01 13:00", as RFC 3339
 // and as "13:00", months as 2026-10, years as 2026, each also as the date on which they start. Of an hour that comes twice under one name the bucket covers both. It has no
-// time of change: later changes show only when a window is read again. How chats that span midnight are filed, it does not say.
+// time of change: later changes show only when a window is read again. How chats that span midnight are filed, it does not say. When DISTRIBUTION or
+// FILTERS change, the source goes on from where it is: a source of another name reads the past under them.
 package livechatreports
 
 import (

@@ -514,3 +514,41 @@ func TestTheLedgerLeavesOutWhatWasFiltered(t *testing.T) {
 		t.Errorf("%v", entries)
 	}
 }
+
+func FuzzABody(f *testing.F) {
+	f.Add("chats/ratings", whole)
+	f.Add("chats/forms", plain)
+	f.Add("agents/performance", `{"filters":{"from":"2026-10-20T00:00:00Z","to":"2026-10-21T00:00:00Z","agents":{"values":["a"]}}}`)
+	f.Add("chats/tags", `{"filters":{"surveys":[{"from":"2026-10-20T00:00:00Z","to":"2026-10-21T00:00:00Z","groups":{"values":[1]}}],"greetings":{"values":[true]},"agent_response":{"first":true,"groups":{"exists":false}}}}`)
+	f.Fuzz(func(t *testing.T, report, text string) {
+		answersWell(t, func() *http.Request {
+			r := post("chats/tags", text)
+			r.URL.Path = "/v3.6/reports/" + report
+			return r
+		})
+	})
+}
+
+func FuzzAQuery(f *testing.F) {
+	f.Add("distribution=hour&timezone=UTC&filters.from=2026-10-20T00:00:00Z&filters.to=2026-10-21T00:00:00Z&filters.properties[routing][continuous].values=true")
+	f.Add("filters.properties[a.b][c]]..values=1&filters.tags[x]=&filters.=&.=&filters.greetings.groups.values=1&filters.greetings.groups.values=b")
+	f.Fuzz(func(t *testing.T, query string) {
+		answersWell(t, func() *http.Request {
+			r := get("chats/total_chats", nil)
+			r.URL.RawQuery = query
+			return r
+		})
+	})
+}
+
+// answersWell wants an answer, or an error that says what is wrong.
+func answersWell(t *testing.T, request func() *http.Request) {
+	t.Helper()
+	r := request()
+	rec := httptest.NewRecorder()
+	newSim(1).ServeHTTP(rec, r)
+	var a answer
+	if err := json.Unmarshal(rec.Body.Bytes(), &a); rec.Code != http.StatusOK && (err != nil || a.Error.Message == "") {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+}

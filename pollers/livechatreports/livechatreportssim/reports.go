@@ -85,8 +85,13 @@ func (s *Sim) buckets(q query, chats []chat, l *lister) (records map[string]any,
 	if q.report == "agents/availability" {
 		minutes = s.available(q)
 	}
+	by := map[string][]chat{}
+	for _, c := range chats {
+		name := c.Start.In(q.zone).Format(form)
+		by[name] = append(by[name], c)
+	}
 	for name, start := range starts {
-		in := slices.DeleteFunc(slices.Clone(chats), func(c chat) bool { return c.Start.In(q.zone).Format(form) != name })
+		in := by[name]
 		all += minutes[name]
 		switch {
 		case s.broken[bucketOf{q.report, start.In(q.zone).Format(time.DateOnly)}] && q.first(start):
