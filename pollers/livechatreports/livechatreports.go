@@ -48,7 +48,7 @@
 //
 // chats/greetings_conversion gives up to 100 greetings a day: a day with 100 is Capped. The vendor documents no rate, no largest range and no Retry-After. A
 // response is held in memory, and refused over 64 MiB. Buckets that the vendor leaves out give no record, nor does an empty bucket of an
-// hour that the clocks skipped. How buckets other than days are named, it does not say: hours are understood as "2026-10-01 13:00", as RFC 3339
+// hour that the clocks skipped; a tag, greeting or agent that a bucket no longer has keeps its last figures. How buckets other than days are named, it does not say: hours are understood as "2026-10-01 13:00", as RFC 3339
 // and as "13:00", months as 2026-10, years as 2026, each also as the date on which they start. Of an hour that comes twice under one name the bucket covers both. It has no
 // time of change: later changes show only when a window is read again. How chats that span midnight are filed, it does not say. When DISTRIBUTION or
 // FILTERS change, the source goes on from where it is: a source of another name reads the past under them.

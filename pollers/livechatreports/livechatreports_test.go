@@ -411,6 +411,28 @@ func TestASecretThatTheVendorEchoesShowsNowhere(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsANameShowsInNoKey(t *testing.T) {
+	for report, body := range map[string]string{
+		"chats/tags":      `{"name":"tags-report","records":{"2026-10-25":{"` + token + `":1}}}`,
+		"tags/chat_usage": `{"name":"tags-chat-usage-report","records":{"` + token + `":1}}`,
+		"chats/forms": `{"name":"form-report","records":[{"form_id":"` + token + `","group_id":"` + token + `","fields":[{"field_id":"` + token +
+			`","answers":[{"answer_id":"` + token + `","label":"` + token + `"}]}]}]}`,
+	} {
+		p, _ := open(t, &vendor{body: []byte(body)}, nil)
+		records, err := pollertest.Collect(p, of(t, report))
+		if text := fmt.Sprintf("%v", records); err != nil || len(records) == 0 || records[0].Key == "" || strings.Contains(text, token) {
+			t.Errorf("%s: %v, %v", report, text, err)
+		}
+		for _, r := range records {
+			for _, part := range r.Parts {
+				if strings.Contains(string(part.Body.Bytes), token) {
+					t.Errorf("%s: %s", report, part.Body.Bytes)
+				}
+			}
+		}
+	}
+}
+
 func TestAnEmptyWindowIsAPermanentError(t *testing.T) {
 	p, _ := open(t, &vendor{}, nil)
 	if _, err := pollertest.Collect(p, pollers.Window{Stream: "chats/ratings"}); !events.IsPermanent(err) {
