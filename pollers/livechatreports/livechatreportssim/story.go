@@ -25,8 +25,10 @@ type chat struct {
 func (s *Sim) chats(q query) []chat {
 	var out []chat
 	for _, c := range s.account.Chats() {
-		one := s.known(c)
-		if !c.Start.Before(q.from) && !c.Start.After(q.to) && q.takes(one) {
+		if c.Start.Before(q.from) || c.Start.After(q.to) {
+			continue
+		}
+		if one := s.known(c); q.takes(one) {
 			out = append(out, one)
 		}
 	}
@@ -42,6 +44,9 @@ func (s *Sim) known(c simulated.Chat) chat {
 }
 
 func (q query) takes(c chat) bool {
+	if len(q.conditions) == 0 {
+		return true
+	}
 	facts := c.facts()
 	return !slices.ContainsFunc(q.conditions, func(c condition) bool { return !c.holds(facts[c.fact]) })
 }
@@ -334,11 +339,12 @@ func (s *Sim) agentsOf(q query) []simulated.Person {
 // performance is each agent's day, and the sum of all.
 func (s *Sim) performance(q query) (records map[string]any, summary figures) {
 	records, summary = map[string]any{}, figures{}
-	every := query{from: q.from, to: q.to}
+	chats := s.chats(query{from: q.from, to: q.to})
+	minutes := s.available(query{distribution: "year", zone: q.zone, from: q.from, to: q.to})
 	var all []float64
 	for _, agent := range s.agentsOf(q) {
 		f, first := figures{}, []float64(nil)
-		for _, c := range s.chats(every) {
+		for _, c := range chats {
 			if !c.Missed && c.Agents[0].Email == agent.Email {
 				f.count("chatting_time", int(c.End.Sub(c.Start).Seconds()))
 				first = append(first, f.perform(c)...)
@@ -351,7 +357,7 @@ func (s *Sim) performance(q query) (records map[string]any, summary figures) {
 		}
 		f.average("first_response_time", first)
 		all = append(all, first...)
-		f.present(s.available(query{distribution: "year", zone: q.zone, from: q.from, to: q.to}))
+		f.present(minutes)
 		if f.shown(); len(f) > 0 {
 			records[agent.Email] = f
 		}
