@@ -198,6 +198,10 @@ func TestTheTimesGoWhereTheFiltersSay(t *testing.T) {
 			"chats/forms", `{"surveys":[{"type":"pre_chat","from":"{from}","to":"{to}"},{"from":"{from}","to":"{to}","type":"post_chat"}]}`,
 			`{"surveys":[{` + pair + `,"type":"pre_chat"},{` + pair + `,"type":"post_chat"}]}`,
 		},
+		"and not into properties of their names": {
+			"chats/ratings", `{"properties":{"from":{"x":{"exists":true}},"to":{"x":{"exists":true}}}}`,
+			`{` + strings.Replace(pair, `,"to"`, `,"properties":{"from":{"x":{"exists":true}},"to":{"x":{"exists":true}}},"to"`, 1) + `}`,
+		},
 		"and nowhere else": {"chats/ratings", `{"tags":{"values":["{from}","{to}"]}}`, `{` + strings.Replace(pair, `,"to"`, `,"tags":{"values":["{from}","{to}"]},"to"`, 1) + `}`},
 	}
 	names := map[string]string{"chats/ratings": "ratings-report", "chats/greetings_conversion": "greetings-conversion-report", "chats/forms": "form-report"}

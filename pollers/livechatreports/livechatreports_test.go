@@ -440,13 +440,13 @@ func TestAnEmptyWindowIsAPermanentError(t *testing.T) {
 	}
 }
 
-func TestCheckAsksForToday(t *testing.T) {
+func TestCheckAsksForTodayWhateverTheFiltersAre(t *testing.T) {
 	v := &vendor{body: []byte(`{"name":"total-chats-report","total":0,"records":{"2026-10-27":{}}}`)}
-	p, _ := open(t, v, nil)
+	p, _ := open(t, v, map[string]string{"FILTERS": `{"tags":{"exists":true}}`, "STREAMS": "chats/*"})
 	if err := p.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := `"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"`; !strings.Contains(v.sent, want) {
+	if want := `"filters":{"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"}`; !strings.Contains(v.sent, want) {
 		t.Errorf("sent %s; want %s in it", v.sent, want)
 	}
 }
