@@ -212,6 +212,15 @@ func TestAnHourThatTheClocksSkippedIsNoRecordWhenItIsEmpty(t *testing.T) {
 	}
 }
 
+func TestAnHourOfADayThatTheZoneSkippedHasNoKey(t *testing.T) {
+	p, _ := open(t, &vendor{body: answer(`{"2011-12-30 05:00":{"chats":1},"2011-12-31 05:00":{}}`)}, map[string]string{"TIMEZONE": "Pacific/Apia", "DISTRIBUTION": "hour"})
+	w := pollers.Window{Stream: "chats/ratings", From: date(t, "Pacific/Apia", 2011, 12, 31, 0), To: date(t, "Pacific/Apia", 2012, 1, 1, 0)}
+	records, err := pollertest.Collect(p, w)
+	if err != nil || len(records) != 3 || records[0].Key != "" || records[1].Key == "" {
+		t.Errorf("%v, %v; want a first record without a key", records, err)
+	}
+}
+
 func TestReportsWithoutBucketsAreAskedForByTheDay(t *testing.T) {
 	cases := map[string]struct{ report, body, want string }{
 		"ranking":                       {"chats/ranking", `{"name":"ranking-report","records":{}}`, `{"timezone":`},
