@@ -67,6 +67,10 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 
 // deliver hands items over until they are taken. An event that the destination refuses for good leaves the batch; the others stay in order.
 func (o *ownership) deliver(ctx context.Context, items []Item) {
+	if bg, ok := o.sink.(background); ok {
+		o.serve(ctx, bg, items)
+		return
+	}
 	for attempts := 1; len(items) > 0 && ctx.Err() == nil; attempts++ {
 		durable, err := o.sink.Deliver(ctx, Batch{Items: items, AckFloor: o.floor})
 		o.ack(durable)
