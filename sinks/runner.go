@@ -227,7 +227,9 @@ func (o *ownership) step(ctx context.Context) error {
 	cancel()
 	o.behind = false
 	switch {
-	case err != nil && news.Err() != nil && errors.Is(err, context.Canceled) && ctx.Err() == nil:
+	case err != nil && ctx.Err() != nil:
+		return nil // nothing was received; what is held is flushed at the end
+	case err != nil && news.Err() != nil && errors.Is(err, context.Canceled):
 		return o.pass(ctx)
 	case errors.Is(err, broker.ErrNewOwner):
 		o.disown()

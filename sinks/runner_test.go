@@ -431,19 +431,26 @@ func TestASinkThatLostWhatItTookGetsItAgain(t *testing.T) {
 	}
 }
 
-func TestLargeDataIsResolved(t *testing.T) {
-	b, dir := openBroker(t), t.TempDir()
-	e := sinktest.Event("big", 1)
-	e.Data = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 8<<20))
-	size := len(e.Data)
+// largeEvent stores an event whose data lies in the object store.
+func largeEvent(t *testing.T, b *broker.Broker, entity string) events.Event {
+	t.Helper()
+	e := sinktest.Event(entity, 1)
+	e.Data = fmt.Appendf(nil, `{"text":"%s%s"}`, entity, strings.Repeat("x", 8<<20))
 	if err := b.Offload(t.Context(), &e); err != nil {
 		t.Fatal(err)
 	}
 	h := map[string][]string{}
 	e.SetHeaders(h)
-	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.conversation.acme.eu.big", Header: h}}); res[0].Err != nil {
+	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.conversation.acme.eu." + entity, Header: h}}); res[0].Err != nil {
 		t.Fatal(res[0].Err)
 	}
+	return e
+}
+
+func TestLargeDataIsResolved(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	largeEvent(t, b, "big")
+	const size = 8 << 20
 	r := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
 	run(t, r)
 	drain(t, r)
@@ -451,7 +458,7 @@ func TestLargeDataIsResolved(t *testing.T) {
 	if len(names) != 1 {
 		t.Fatalf("got %v", names)
 	}
-	if info, err := os.Stat(names[0]); err != nil || info.Size() < int64(size) {
+	if info, err := os.Stat(names[0]); err != nil || info.Size() < size {
 		t.Errorf("the file has %d bytes, want over %d; %v", info.Size(), size, err)
 	}
 }
