@@ -30,6 +30,7 @@ const (
 // Sender makes the requests.
 type Sender struct {
 	config
+	dialer    *net.Dialer
 	transport *http.Transport
 
 	mu        sync.Mutex
@@ -40,7 +41,7 @@ type Sender struct {
 
 func newSender(c config) *Sender {
 	dialer := &net.Dialer{Timeout: min(dialTimeout, c.timeout), KeepAlive: 15 * time.Second, Control: c.guard.control}
-	return &Sender{config: c, transport: &http.Transport{
+	return &Sender{config: c, dialer: dialer, transport: &http.Transport{
 		// Proxy stays nil: what a proxy connects to on our behalf, no guard sees.
 		DialContext:            dialer.DialContext,
 		TLSHandshakeTimeout:    min(dialTimeout, c.timeout),

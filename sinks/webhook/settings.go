@@ -53,6 +53,11 @@ const (
 
 // New checks the sink's variables; faults stay in vars.
 func New(s sinks.Settings, vars *settings.Vars, u *url.URL, _ sinks.Env) sinks.Opener {
+	c, options := configure(s, vars, u)
+	return sinks.Requests(func(context.Context, sinks.Ownership) (sinks.Sender, error) { return newSender(c), nil }, options)
+}
+
+func configure(s sinks.Settings, vars *settings.Vars, u *url.URL) (config, sinks.RequestOptions) {
 	vars.Redact("URL") // its path may be the secret
 	var raw struct {
 		Secret settings.Secret `env:"SECRET"`
@@ -65,7 +70,7 @@ func New(s sinks.Settings, vars *settings.Vars, u *url.URL, _ sinks.Env) sinks.O
 	if c.mode == batch {
 		options.BatchEvents, options.BatchBytes = batchEvents, batchBytes
 	}
-	return sinks.Requests(func(context.Context, sinks.Ownership) (sinks.Sender, error) { return newSender(c), nil }, options)
+	return c, options
 }
 
 type parser struct{ vars *settings.Vars }
