@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/url"
@@ -29,4 +30,13 @@ func Refuses(private, plain bool, address string) string {
 		return err.Error()
 	}
 	return ""
+}
+
+// Granted gives what waits for a rate that an endpoint allows.
+func Granted(rate string) (wait func(context.Context) error, err error) {
+	p, err := (&Sender{}).grant(rate)
+	if err != nil {
+		return nil, err
+	}
+	return p.limit.Wait, nil
 }
