@@ -54,6 +54,52 @@ func BenchmarkEventsToFiles(b *testing.B) {
 	}
 }
 
+// BenchmarkADeadSinkBesideOthers prints how many events two sinks deliver a second with a dead third one beside them, and without.
+func BenchmarkADeadSinkBesideOthers(b *testing.B) {
+	br := openBroker(b)
+	const events = 20_000
+	publish(b, br, 1, events)
+	round := 0
+	measure := func(b *testing.B, dead bool) (rate float64) {
+		var spent time.Duration
+		for range b.N {
+			round++
+			var runners []*sinks.Runner
+			stops := []func(){}
+			if dead {
+				p := &peer{answer: down}
+				r := sinks.NewRunner(fmt.Sprint("dead-", round), br, sinks.Requests(p.open, sinks.RequestOptions{}), sinks.Options{})
+				stops = append(stops, run(b, r))
+				for r.Stats().Pause == nil {
+					<-time.After(10 * time.Millisecond)
+				}
+			}
+			start := time.Now()
+			for _, name := range []string{"requests", "files"} {
+				open := fileSink(b, b.TempDir(), "")
+				if name == "requests" {
+					open = sinks.Requests((&peer{}).open, sinks.RequestOptions{})
+				}
+				r := sinks.NewRunner(fmt.Sprint(name, "-", round), br, open, sinks.Options{})
+				runners, stops = append(runners, r), append(stops, run(b, r))
+			}
+			for _, r := range runners {
+				drain(b, r)
+			}
+			spent += time.Since(start)
+			for _, stop := range stops {
+				stop()
+			}
+		}
+		rate = float64(2*events*b.N) / spent.Seconds()
+		b.ReportMetric(rate, "events/s")
+		return rate
+	}
+	var without float64
+	b.Run("without", func(b *testing.B) { without = measure(b, false) })
+	b.Run("with", func(b *testing.B) { b.ReportMetric(measure(b, true)/without, "of-without") })
+}
+
 func bare(b *testing.B, br *broker.Broker, name string) {
 	c, err := br.Consumer(b.Context(), broker.ConsumerConfig{
 		Stream: broker.Events, Name: name, Pinned: true, MaxAckPending: 1 << 16, AckWait: time.Minute,

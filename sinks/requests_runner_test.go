@@ -268,3 +268,17 @@ func TestLargeDataIsResolvedForRequestsAndDeadLetteredByItsReference(t *testing.
 		t.Errorf("got %+v, %v", e, err)
 	}
 }
+
+func TestAStoppingRunnerFlushesWhatItHolds(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	publish(t, b, 1, 100)
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, "rotate_age=1h"), sinks.Options{})
+	stop := run(t, r)
+	await(t, "it holds all", func() bool {
+		s, err := b.ConsumerState(t.Context(), broker.Events, "sink-archive")
+		return err == nil && s.Unacked == 100 && s.Pending == 0 && r.Stats().Owner
+	})
+	<-time.After(500 * time.Millisecond) // it waits for more now
+	stop()
+	wantOnce(t, revisions(t, dir), 100)
+}

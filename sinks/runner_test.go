@@ -23,6 +23,7 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/sinktest"
+	"github.com/parley-stream/parley/sinks/webhook"
 )
 
 func TestMain(m *testing.M) {
@@ -471,9 +472,13 @@ func child(dataDir string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	vars := settings.New("", nil)
+	vars := settings.New("", map[string]string{"URL": os.Getenv("SINKS_TEST_HOOK")})
 	u := &url.URL{Scheme: "file", Path: os.Getenv("SINKS_TEST_OUT"), RawQuery: "rotate_size=16KB&rotate_age=1s"}
 	r := sinks.NewRunner("archive", b, file.New(sinks.Settings{}, vars, u, sinks.Env{}), sinks.Options{})
+	if os.Getenv("SINKS_TEST_HOOK") != "" {
+		s := sinks.DecodeSettings("hook", vars)
+		r = sinks.NewRunner("hook", b, webhook.New(s, vars, s.URL, sinks.Env{}), sinks.Options{})
+	}
 	fmt.Println("runs")
 	if err := r.Run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
