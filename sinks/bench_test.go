@@ -15,8 +15,9 @@ import (
 
 const benchEvents = 60_000
 
-// BenchmarkEventsToFiles compares, in one run and on one stream of 2 KiB events, the file sink with a consumer that only acknowledges.
-func BenchmarkEventsToFiles(b *testing.B) {
+// BenchmarkEventsToSinks compares, in one run and on one stream of 2 KiB events, the file sink and requests that are answered at once
+// with a consumer that only acknowledges.
+func BenchmarkEventsToSinks(b *testing.B) {
 	br := openBroker(b)
 	pad := strings.Repeat("x", 2000)
 	for n := 0; n < benchEvents; n += 1000 {
@@ -33,7 +34,7 @@ func BenchmarkEventsToFiles(b *testing.B) {
 		}
 	}
 	round := 0
-	for _, name := range []string{"bare", "file"} {
+	for _, name := range []string{"bare", "file", "requests"} {
 		b.Run(name, func(b *testing.B) {
 			cpu, start := cpuTime(), time.Now()
 			for b.Loop() {
@@ -42,7 +43,11 @@ func BenchmarkEventsToFiles(b *testing.B) {
 					bare(b, br, fmt.Sprint("bare-", round))
 					continue
 				}
-				r := sinks.NewRunner(fmt.Sprint("bench-", round), br, fileSink(b, b.TempDir(), ""), sinks.Options{})
+				open := fileSink(b, b.TempDir(), "")
+				if name == "requests" {
+					open = sinks.Requests((&peer{}).open, sinks.RequestOptions{})
+				}
+				r := sinks.NewRunner(fmt.Sprint("bench-", round), br, open, sinks.Options{})
 				stop := run(b, r)
 				drain(b, r)
 				stop()

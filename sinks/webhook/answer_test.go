@@ -250,7 +250,7 @@ func TestAnAnswersBodyIsBoundedAndDoesNotMatter(t *testing.T) {
 			defer server.CloseClientConnections()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			if err := newSender(t, server.URL, nil).Send(t.Context(), one()); err != nil {
+			if err := newSender(t, server.URL, map[string]string{"TIMEOUT": "10m"}).Send(t.Context(), one()); err != nil {
 				t.Errorf("got %v", err)
 			}
 			runtime.ReadMemStats(&after)
