@@ -23,10 +23,13 @@ const (
 	keepOwnership = 2 * time.Second
 )
 
-// origined is Progress in one life of a sink.
-type origined struct {
+// record is Progress as it is stored.
+type record struct {
 	Progress
-	Origin string `json:"origin"`
+	// Origin is the sink's life, and At the time in the stream of the event at Top: what was stored after it under a lower sequence, by a
+	// server that lost its last moments, is another event.
+	Origin string    `json:"origin"`
+	At     time.Time `json:"at"`
 }
 
 // backgroundState is what an ownership knows of a sink that sends by itself.
@@ -35,7 +38,9 @@ type backgroundState struct {
 	keptPause *Pause // what is stored of it
 	kept      Progress
 	keptAt    time.Time
-	left      Progress  // what the sink before this one had settled
+	left      record    // what the sink before this one had settled
+	followed  []record  // what this one does not send
+	at        time.Time // in the stream, of the last event that was taken
 	asked     time.Time // when the consumer was last asked for a drain's sake
 }
 
@@ -143,7 +148,7 @@ func same(a, b *Pause) bool {
 // keep stores what is settled above the ack floor. Without it a crash costs more that comes twice, and nothing else.
 func (o *ownership) keep(ctx context.Context, bg background) {
 	o.background.keptAt = time.Now()
-	p := origined{Progress: bg.progress(), Origin: o.origin}
+	p := o.record(bg)
 	kept := o.background.kept
 	if len(p.Open) == 0 && len(kept.Open) == 0 || p.Top == kept.Top && len(p.Open) == len(kept.Open) {
 		return // the ack floor says as much, or nothing has changed
@@ -161,18 +166,18 @@ func (o *ownership) follow(ctx context.Context, bg background, last uint64) erro
 	if err != nil {
 		return err
 	}
-	var p origined
+	var p record
 	if err := read(ctx, bucket, o.name+progressKey, &p); err != nil {
 		return err
 	}
-	// Sequences of another life, or ones that the stream has not reached, are those of other events.
-	if p.Origin == o.origin && p.Top <= last {
-		bg.follow(p.Progress)
-		o.background.kept = p.Progress
+	for _, p := range []record{p, o.background.left} {
+		// Sequences of another life, or ones that the stream has not reached, are those of other events.
+		if p.Origin == o.origin && p.Top <= last {
+			bg.follow(p.Progress)
+			o.background.followed = append(o.background.followed, p)
+		}
 	}
-	if o.background.left.Top <= last {
-		bg.follow(o.background.left)
-	}
+	o.background.kept = p.Progress
 	pause, err := PauseOf(ctx, bucket, o.name)
 	if err != nil {
 		return err
@@ -182,6 +187,30 @@ func (o *ownership) follow(ctx context.Context, bg background, last uint64) erro
 		bg.beginPaused(*pause)
 	}
 	return nil
+}
+
+// record gives what is settled now.
+func (o *ownership) record(bg background) record {
+	r := record{Progress: bg.progress(), Origin: o.origin, At: o.background.at}
+	for _, p := range o.background.followed {
+		if p.At.After(r.At) {
+			r.At = p.At
+		}
+	}
+	return r
+}
+
+// doubt stops following a record that cannot be about the event which is delivered.
+func (o *ownership) doubt(d *broker.Delivery) {
+	o.background.at = d.Time
+	for _, p := range o.background.followed {
+		if d.Sequence <= p.Top && d.Time.After(p.At) {
+			o.log.Warn("the stream holds other events than when this sink last stopped; everything above the ack floor is sent again", "sequence", d.Sequence)
+			o.sink.(background).unfollow() //nolint:errcheck,forcetypeassert // only a background follows
+			o.background.followed = nil
+			return
+		}
+	}
 }
 
 // PauseOf gives the pause that a sink's owner has stored in the bucket parley-sinks; nil when the sink is not paused.

@@ -16,6 +16,7 @@ import (
 func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 	for _, d := range batch {
 		o.held[d.Sequence] = d
+		o.doubt(d)
 	}
 	items, size := o.items[:0], 0
 	for _, d := range batch {

@@ -42,6 +42,7 @@ type background interface {
 	// progress is what is settled; follow tells what an earlier owner had settled, before anything is delivered.
 	progress() Progress
 	follow(Progress)
+	unfollow()
 	// finish starts nothing new and waits for what is under way.
 	finish(ctx context.Context)
 	// test tries whether the destination can be reached, if the Sender can tell.
@@ -267,6 +268,12 @@ func (d *dispatcher) follow(p Progress) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.before = append(d.before, p)
+}
+
+func (d *dispatcher) unfollow() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before = nil
 }
 
 func (d *dispatcher) settledBefore(sequence uint64) bool {

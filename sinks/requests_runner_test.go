@@ -282,3 +282,37 @@ func TestAStoppingRunnerFlushesWhatItHolds(t *testing.T) {
 	stop()
 	wantOnce(t, revisions(t, dir), 100)
 }
+
+// A server that lost its last moments gives their sequences to other events.
+func TestARecordOfOtherEventsIsNotFollowed(t *testing.T) {
+	for name, c := range map[string]struct {
+		change string
+		want   int
+	}{
+		"one of the same events":     {`"at":"2999-01-01T00:00:00Z"`, 20},
+		"one of an earlier time":     {`"at":"2001-01-01T00:00:00Z"`, 100},
+		"one beyond the stream":      {`"at":"2999-01-01T00:00:00Z","top":101`, 100},
+		"one of another sink's life": {`"at":"2999-01-01T00:00:00Z","origin":"x"`, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openBroker(t)
+			bucket, err := b.Bucket(t.Context(), broker.SinksBucket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := bucket.Put(t.Context(), "hook.start", []byte(`{"origin":"mine"}`)); err != nil {
+				t.Fatal(err)
+			}
+			// The last one of a name counts in JSON.
+			if err := bucket.Put(t.Context(), "hook.progress", []byte(`{"top":80,"origin":"mine",`+c.change+`}`)); err != nil {
+				t.Fatal(err)
+			}
+			publish(t, b, 1, 100)
+			p := &peer{}
+			r := sinks.NewRunner("hook", b, sinks.Requests(p.open, sinks.RequestOptions{}), sinks.Options{})
+			run(t, r)
+			drain(t, r)
+			p.wantInOrder(t, c.want)
+		})
+	}
+}

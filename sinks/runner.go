@@ -297,7 +297,7 @@ func (o *ownership) disown() {
 		o.log.Warn("the sink did not close well", "error", err.Error())
 	}
 	if bg, ok := o.sink.(background); ok {
-		o.background = backgroundState{left: bg.progress()}
+		o.background = backgroundState{left: o.record(bg)}
 	}
 	o.sink = nil
 }
