@@ -111,6 +111,8 @@ type task struct {
 	seen     uint64 // what the destination had accepted when it was last tried
 	alone    bool
 	failures reasons
+	// shutSince is what the destination had accepted when it first shut us out with this event.
+	shutSince *uint64
 }
 
 func newDispatcher(ctx context.Context, sender Sender, o RequestOptions) *dispatcher {
@@ -420,7 +422,7 @@ func (d *dispatcher) settle(picked []*task, probe bool, err error) {
 		accepting = accepting || d.stats.accepted > t.seen
 		t.seen = d.stats.accepted
 	}
-	d.hold(picked, probe, accepting, err)
+	d.hold(picked, probe, err)
 	if len(picked) > 1 && (accepting || events.IsPermanent(err) || errors.Is(err, ErrRejected)) {
 		// Which of them it was is found by sending each alone, which is no attempt of the others'.
 		for _, t := range picked {
@@ -453,13 +455,12 @@ func (d *dispatcher) accept(picked []*task) {
 }
 
 // hold decides whether the destination is left alone for a while.
-func (d *dispatcher) hold(picked []*task, probe, accepting bool, err error) {
+func (d *dispatcher) hold(picked []*task, probe bool, err error) {
 	asked, _ := events.RetryDelay(err)
 	asked = min(asked, holdLimit)
 	var shut *Shut
 	paused := d.circuit.pause != nil
-	// What shuts us out for one event while it accepts others does not shut us out: that counts against the event.
-	if errors.As(err, &shut) && (!accepting || picked[0].attempts == 1) {
+	if errors.As(err, &shut) && !d.shutAlone(picked) {
 		d.circuit.shut(shut, probe, asked)
 	} else {
 		d.circuit.failed(picked, err, probe, asked)
@@ -467,6 +468,19 @@ func (d *dispatcher) hold(picked []*task, probe, accepting bool, err error) {
 	if !paused && d.circuit.failing() {
 		d.tell()
 	}
+}
+
+// shutAlone tells whether events were shut out before and others were accepted since: then the destination is open, and it counts against them.
+func (d *dispatcher) shutAlone(picked []*task) bool {
+	alone := true
+	for _, t := range picked {
+		if t.shutSince == nil {
+			accepted := d.stats.accepted
+			t.shutSince = &accepted
+		}
+		alone = alone && d.stats.accepted > *t.shutSince
+	}
+	return alone
 }
 
 // hopeless tells whether an event is not to be tried again.

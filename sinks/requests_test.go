@@ -447,17 +447,27 @@ func TestADestinationThatShutsUsOutIsProbedSlowlyAndNothingIsGivenUp(t *testing.
 func TestBeingShutOutForOneEventCountsAgainstIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &peer{answer: refusing(1, &sinks.Shut{Err: errors.New("answered 403")})}
-		s := requests(t, p, sinks.RequestOptions{MaxAttempts: 4})
+		s := requests(t, p, sinks.RequestOptions{MaxAttempts: 15})
 		defer s.Close()
 		deliver(t, s, items(30, 3))
-		pour(t, s, 100, 600)
+		start := time.Now()
+		pour(t, s, 100, 2000)
 		_, err := s.Flush(t.Context())
 		var refused *sinks.Refused
 		if !errors.As(err, &refused) || refused.Sequence != 1 {
 			t.Fatalf("got %v, want 1 to be refused", err)
 		}
+		late := 0
+		for sequence := range uint64(2000) {
+			if p.tried(100+sequence)[0].Sub(start) > time.Duration(sequence+1)*time.Second {
+				late++
+			}
+		}
+		if late > 31 {
+			t.Errorf("%d of 2000 others were held up, want those of one pause or two", late)
+		}
 		flush(t, s)
-		p.wantInOrder(t, 29+600)
+		p.wantInOrder(t, 29+2000)
 	})
 }
 
@@ -479,6 +489,12 @@ func TestABatchIsTakenApartToFindWhatIsRefused(t *testing.T) {
 				}
 				flush(t, s)
 				p.wantInOrder(t, 199+300)
+				for _, i := range p.got {
+					// With the others, and alone; where nothing had been accepted yet, once more with the others.
+					if n := len(p.tried(i.Sequence)); n > 3 {
+						t.Errorf("%d was tried %d times because of another", i.Sequence, n)
+					}
+				}
 			})
 		})
 	}
