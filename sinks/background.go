@@ -76,7 +76,7 @@ func (o *ownership) untilNews(ctx context.Context) (context.Context, context.Can
 }
 
 // standStill takes nothing, because the sink holds enough, and keeps the ownership.
-func (o *ownership) standStill(ctx context.Context, bg background) error {
+func (o *ownership) standStill(ctx context.Context) error {
 	if err := o.consumer.Keep(); err != nil {
 		return err
 	}
@@ -206,7 +206,9 @@ func (o *ownership) doubt(d *broker.Delivery) {
 	for _, p := range o.background.followed {
 		if d.Sequence <= p.Top && d.Time.After(p.At) {
 			o.log.Warn("the stream holds other events than when this sink last stopped; everything above the ack floor is sent again", "sequence", d.Sequence)
-			o.sink.(background).unfollow() //nolint:errcheck,forcetypeassert // only a background follows
+			if bg, ok := o.sink.(background); ok {
+				bg.unfollow()
+			}
 			o.background.followed = nil
 			return
 		}

@@ -459,7 +459,7 @@ func TestBeingShutOutForOneEventCountsAgainstIt(t *testing.T) {
 		}
 		late := 0
 		for sequence := range uint64(2000) {
-			if p.tried(100+sequence)[0].Sub(start) > time.Duration(sequence+1)*time.Second {
+			if p.tried(100 + sequence)[0].Sub(start) > time.Duration(sequence+1)*time.Second {
 				late++
 			}
 		}

@@ -220,7 +220,7 @@ func (o *ownership) step(ctx context.Context) error {
 		}
 	}
 	if bg, ok := o.sink.(background); ok && bg.crowded() {
-		return o.standStill(ctx, bg)
+		return o.standStill(ctx)
 	}
 	news, cancel := o.untilNews(ctx)
 	batch, err := o.consumer.Next(news, batchLimit)

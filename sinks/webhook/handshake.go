@@ -42,23 +42,23 @@ func (s *Sender) ask(ctx context.Context) (*permission, error) {
 		return &permission{unlimited, "permission is not asked for"}, nil
 	}
 	header := http.Header{"Webhook-Request-Origin": {s.origin}, "User-Agent": {"parley"}}
-	answer, err := s.exchange(ctx, http.MethodOptions, header, nil)
+	a, err := s.exchange(ctx, http.MethodOptions, header, nil)
 	if err != nil {
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	origin := strings.TrimSpace(answer.Header.Get("WebHook-Allowed-Origin"))
-	granted := answer.StatusCode/100 == 2
+	origin := strings.TrimSpace(a.header.Get("WebHook-Allowed-Origin"))
+	granted := a.status/100 == 2
 	switch {
-	case answer.StatusCode == http.StatusGone:
-		return nil, fmt.Errorf("handshake: %w", verdict(answer, time.Now()))
-	case answer.StatusCode == http.StatusTooManyRequests, answer.StatusCode >= http.StatusInternalServerError && answer.StatusCode != http.StatusNotImplemented:
-		return nil, fmt.Errorf("handshake: %w", verdict(answer, time.Now()))
+	case a.status == http.StatusGone:
+		return nil, fmt.Errorf("handshake: %w", verdict(a, time.Now()))
+	case a.status == http.StatusTooManyRequests, a.status >= http.StatusInternalServerError && a.status != http.StatusNotImplemented:
+		return nil, fmt.Errorf("handshake: %w", verdict(a, time.Now()))
 	case granted && origin != "" && origin != "*" && !strings.EqualFold(origin, s.origin):
 		return nil, &sinks.Shut{Err: fmt.Errorf("handshake: the endpoint permits another origin than %q", s.origin)}
 	case granted && origin != "":
-		return s.grant(answer.Header.Get("WebHook-Allowed-Rate"))
+		return s.grant(a.header.Get("WebHook-Allowed-Rate"))
 	case s.handshake == required:
-		return nil, &sinks.Shut{Err: fmt.Errorf("handshake: answered %d without WebHook-Allowed-Origin, and handshake=required wants permission", answer.StatusCode)}
+		return nil, &sinks.Shut{Err: fmt.Errorf("handshake: answered %d without WebHook-Allowed-Origin, and handshake=required wants permission", a.status)}
 	default:
 		return &permission{unlimited, "the endpoint does not ask for a handshake"}, nil
 	}

@@ -67,16 +67,22 @@ func (s *Sender) Send(ctx context.Context, items []sinks.Item) error {
 	header, body := s.mode.encode(items)
 	now := time.Now()
 	sign(header, s.keys, messageID(items), now, body)
-	answer, err := s.exchange(ctx, http.MethodPost, header, body)
+	a, err := s.exchange(ctx, http.MethodPost, header, body)
 	if err != nil {
 		return err
 	}
-	return verdict(answer, now)
+	return verdict(a, now)
 }
 
-// exchange makes one request and gives the answer without its body. The transport is asked itself: an http.Client follows
+// answer is what an answer's head says.
+type answer struct {
+	status int
+	header http.Header
+}
+
+// exchange makes one request. The transport is asked itself: an http.Client follows
 // redirects, and names the URL in its errors.
-func (s *Sender) exchange(ctx context.Context, method string, header http.Header, body []byte) (*http.Response, error) {
+func (s *Sender) exchange(ctx context.Context, method string, header http.Header, body []byte) (answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, errNoAnswer)
 	defer cancel()
 	if s.basic != nil {
@@ -91,16 +97,16 @@ func (s *Sender) exchange(ctx context.Context, method string, header http.Header
 		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		request.Body, _ = request.GetBody()
 	}
-	answer, err := s.transport.RoundTrip(request.WithContext(ctx))
+	response, err := s.transport.RoundTrip(request.WithContext(ctx))
 	if err != nil {
-		return nil, s.explain(ctx, err)
+		return answer{}, s.explain(ctx, err)
 	}
 	// The status says it all. A body that never ends must not hold the worker.
 	enough := time.AfterFunc(drainTime, cancel)
-	_, _ = io.CopyN(io.Discard, answer.Body, drainBytes+1)
+	_, _ = io.CopyN(io.Discard, response.Body, drainBytes+1)
 	enough.Stop()
-	_ = answer.Body.Close()
-	return answer, nil
+	_ = response.Body.Close()
+	return answer{response.StatusCode, response.Header}, nil
 }
 
 // Test implements sinks.Tester: it asks for permission where that is wanted, and else connects.

@@ -23,10 +23,10 @@ import (
 const busyFor = time.Second
 
 // verdict says what an answer means. Nothing of its body or its Location is in the error: they may repeat what is secret.
-func verdict(answer *http.Response, now time.Time) error {
-	status := answer.StatusCode
+func verdict(a answer, now time.Time) error {
+	status := a.status
 	err := fmt.Errorf("answered %s", statusText(status))
-	wait, asked := retryAfter(answer.Header.Get("Retry-After"), now)
+	wait, asked := retryAfter(a.header.Get("Retry-After"), now)
 	switch {
 	case status/100 == 2:
 		return nil

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
@@ -248,6 +247,3 @@ func TestTheEndpointsOwnParametersAndPathArriveAsTheyAre(t *testing.T) {
 		t.Errorf("got the user %q, %v", user, ok)
 	}
 }
-
-// patience bounds what must come sooner or later.
-const patience = 30 * time.Second
