@@ -202,7 +202,9 @@ func (o *ownership) record(bg background) record {
 
 // doubt stops following a record that cannot be about the event which is delivered.
 func (o *ownership) doubt(d *broker.Delivery) {
-	o.background.at = d.Time
+	if d.Time.After(o.background.at) {
+		o.background.at = d.Time
+	}
 	for _, p := range o.background.followed {
 		if d.Sequence <= p.Top && d.Time.After(p.At) {
 			o.log.Warn("the stream holds other events than when this sink last stopped; everything above the ack floor is sent again", "sequence", d.Sequence)

@@ -19,7 +19,7 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 		o.doubt(d)
 	}
 	items, size := o.items[:0], 0
-	for _, d := range batch {
+	for i, d := range batch {
 		item, ok := o.read(ctx, d)
 		if o.sink == nil || ctx.Err() != nil {
 			return
@@ -31,6 +31,10 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 		if size += len(item.Event.Data); size >= batchBytes {
 			o.deliver(ctx, items)
 			items, size = items[:0], 0
+			if bg, ok := o.sink.(background); ok && bg.crowded() {
+				o.rest = batch[i+1:] // their data may lie in the object store; there it stays until there is room
+				return
+			}
 		}
 		if o.sink == nil || ctx.Err() != nil {
 			return

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -314,5 +315,38 @@ func TestARecordOfOtherEventsIsNotFollowed(t *testing.T) {
 			drain(t, r)
 			p.wantInOrder(t, c.want)
 		})
+	}
+}
+
+// resolving counts how much data is brought from the object store.
+type resolving struct {
+	*broker.Broker
+	n atomic.Int64
+}
+
+func (r *resolving) Resolve(ctx context.Context, e *events.Event) error {
+	r.n.Add(1)
+	return r.Broker.Resolve(ctx, e)
+}
+
+func TestLargeDataStaysInTheObjectStoreUntilThereIsRoom(t *testing.T) {
+	b := &resolving{Broker: openBroker(t)}
+	const n = 14
+	for i := range n {
+		largeEvent(t, b.Broker, fmt.Sprint("big", i))
+	}
+	gate := make(chan struct{})
+	p := &peer{answer: func([]sinks.Item) error { <-gate; return nil }}
+	r := sinks.NewRunner("hook", b, sinks.Requests(p.open, sinks.RequestOptions{Concurrency: 1}), sinks.Options{})
+	run(t, r)
+	await(t, "it holds what it may", func() bool { return b.n.Load() >= 8 })
+	<-time.After(time.Second)
+	if got := b.n.Load(); got > 9 {
+		t.Errorf("%d events of 8 MiB are held, want 64 MiB", got)
+	}
+	close(gate)
+	drain(t, r)
+	if got := p.accepted(); len(got) != n || b.n.Load() != n {
+		t.Errorf("%d of %d events came, %d were resolved", len(got), n, b.n.Load())
 	}
 }

@@ -151,7 +151,8 @@ type ownership struct {
 	wanted bool
 	// held are the deliveries that are not acknowledged, by sequence.
 	held    map[uint64]*broker.Delivery
-	items   []Item // of the last batch, for reuse
+	items   []Item             // of the last batch, for reuse
+	rest    []*broker.Delivery // of the last batch, what there was no room for
 	floor   uint64
 	floorAt time.Time
 	top     uint64 // the last sequence that was taken
@@ -222,6 +223,11 @@ func (o *ownership) step(ctx context.Context) error {
 	if bg, ok := o.sink.(background); ok && bg.crowded() {
 		return o.standStill(ctx)
 	}
+	if rest := o.rest; len(rest) > 0 {
+		o.rest = nil
+		o.take(ctx, rest)
+		return o.pass(ctx)
+	}
 	news, cancel := o.untilNews(ctx)
 	batch, err := o.consumer.Next(news, batchLimit)
 	cancel()
@@ -288,6 +294,7 @@ func (o *ownership) own(ctx context.Context) error {
 // disown throws away what is not durable: it comes again to the next owner.
 func (o *ownership) disown() {
 	clear(o.held)
+	o.rest = nil
 	o.floor, o.top, o.quiet = 0, 0, 0
 	o.count(func(s *Stats) { s.Owner, s.Pause = false, nil })
 	if o.sink == nil {

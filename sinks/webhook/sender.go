@@ -112,14 +112,27 @@ func (s *Sender) exchange(ctx context.Context, method string, header http.Header
 // Test implements sinks.Tester: it asks for permission where that is wanted, and else connects.
 func (s *Sender) Test(ctx context.Context) (string, error) {
 	p, err := s.ask(ctx)
+	if err == nil && s.handshake == off {
+		err = s.connect(ctx)
+	}
 	if err != nil {
 		return "", err
 	}
-	signed := "not signed (set SECRET to sign)"
-	if n := len(s.keys); n > 0 {
-		signed = fmt.Sprintf("signed with %d key(s)", n)
-	}
+	signed := map[int]string{0: "not signed (set SECRET to sign)", 1: "signed with 1 key", 2: "signed with 2 keys"}[len(s.keys)]
 	return fmt.Sprintf("POST to %s in %s mode, %s, up to %d at once with %s each; %s", s.place(), s.mode, signed, s.concurrency, s.timeout, p.text), nil
+}
+
+// connect makes a connection and sends nothing.
+func (s *Sender) connect(ctx context.Context) error {
+	port := s.target.Port()
+	if port == "" {
+		port = map[bool]string{true: "80", false: "443"}[s.guard.plain]
+	}
+	connection, err := s.dialer.DialContext(ctx, "tcp", net.JoinHostPort(s.target.Hostname(), port))
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	return connection.Close()
 }
 
 // place is the target as it may be shown: its path and query may be secret.
