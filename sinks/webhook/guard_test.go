@@ -141,7 +141,23 @@ func TestANameThatLeadsHereIsNotCalledWhateverItResolvedToBefore(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	port := parsed(t, server.URL).Port()
-	t.Setenv("HTTPS_PROXY", server.URL) // it would be asked for what the guard refuses
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	var proxied atomic.Int64
+	go func() {
+		for {
+			c, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			proxied.Add(1)
+			_ = c.Close()
+		}
+	}()
+	t.Setenv("HTTPS_PROXY", "http://"+proxy.Addr().String()) // what a proxy connects to, no guard sees
 	for name, answers := range map[string][]string{
 		"at once":                     {"127.0.0.1"},
 		"after it was public":         {"192.0.2.1", "127.0.0.1"},
@@ -170,7 +186,7 @@ func TestANameThatLeadsHereIsNotCalledWhateverItResolvedToBefore(t *testing.T) {
 	// The same name is called where private networks are allowed: the test would see a connection.
 	s := newSender(t, "https://rebind.example:"+port+"/hook", map[string]string{"ALLOW_PRIVATE": "true"})
 	s.Resolve(dns(t, "127.0.0.1"))
-	if err := s.Send(t.Context(), one()); err == nil || connections.Load() == 0 {
+	if err := s.Send(t.Context(), one()); err == nil || connections.Load() == 0 || proxied.Load() > 0 {
 		t.Errorf("with ALLOW_PRIVATE: %v, %d connections; want one that the certificate ends", err, connections.Load())
 	}
 }
