@@ -15,8 +15,9 @@ import (
 
 const benchEvents = 60_000
 
-// BenchmarkEventsToFiles compares, in one run and on one stream of 2 KiB events, the file sink with a consumer that only acknowledges.
-func BenchmarkEventsToFiles(b *testing.B) {
+// BenchmarkEventsToSinks compares, in one run and on one stream of 2 KiB events, the file sink and requests that are answered at once
+// with a consumer that only acknowledges.
+func BenchmarkEventsToSinks(b *testing.B) {
 	br := openBroker(b)
 	pad := strings.Repeat("x", 2000)
 	for n := 0; n < benchEvents; n += 1000 {
@@ -33,7 +34,7 @@ func BenchmarkEventsToFiles(b *testing.B) {
 		}
 	}
 	round := 0
-	for _, name := range []string{"bare", "file"} {
+	for _, name := range []string{"bare", "file", "requests"} {
 		b.Run(name, func(b *testing.B) {
 			cpu, start := cpuTime(), time.Now()
 			for b.Loop() {
@@ -42,7 +43,11 @@ func BenchmarkEventsToFiles(b *testing.B) {
 					bare(b, br, fmt.Sprint("bare-", round))
 					continue
 				}
-				r := sinks.NewRunner(fmt.Sprint("bench-", round), br, fileSink(b, b.TempDir(), ""), sinks.Options{})
+				open := fileSink(b, b.TempDir(), "")
+				if name == "requests" {
+					open = sinks.Requests((&peer{}).open, sinks.RequestOptions{})
+				}
+				r := sinks.NewRunner(fmt.Sprint("bench-", round), br, open, sinks.Options{})
 				stop := run(b, r)
 				drain(b, r)
 				stop()
@@ -52,6 +57,52 @@ func BenchmarkEventsToFiles(b *testing.B) {
 			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/total, "cpu-µs/event")
 		})
 	}
+}
+
+// BenchmarkADeadSinkBesideOthers prints how many events two sinks deliver a second with a dead third one beside them, and without.
+func BenchmarkADeadSinkBesideOthers(b *testing.B) {
+	br := openBroker(b)
+	const events = 20_000
+	publish(b, br, 1, events)
+	round := 0
+	measure := func(b *testing.B, dead bool) (rate float64) {
+		var spent time.Duration
+		for range b.N {
+			round++
+			var runners []*sinks.Runner
+			stops := []func(){}
+			if dead {
+				p := &peer{answer: down}
+				r := sinks.NewRunner(fmt.Sprint("dead-", round), br, sinks.Requests(p.open, sinks.RequestOptions{}), sinks.Options{})
+				stops = append(stops, run(b, r))
+				for r.Stats().Pause == nil {
+					<-time.After(10 * time.Millisecond)
+				}
+			}
+			start := time.Now()
+			for _, name := range []string{"requests", "files"} {
+				open := fileSink(b, b.TempDir(), "")
+				if name == "requests" {
+					open = sinks.Requests((&peer{}).open, sinks.RequestOptions{})
+				}
+				r := sinks.NewRunner(fmt.Sprint(name, "-", round), br, open, sinks.Options{})
+				runners, stops = append(runners, r), append(stops, run(b, r))
+			}
+			for _, r := range runners {
+				drain(b, r)
+			}
+			spent += time.Since(start)
+			for _, stop := range stops {
+				stop()
+			}
+		}
+		rate = float64(2*events*b.N) / spent.Seconds()
+		b.ReportMetric(rate, "events/s")
+		return rate
+	}
+	var without float64
+	b.Run("without", func(b *testing.B) { without = measure(b, false) })
+	b.Run("with", func(b *testing.B) { b.ReportMetric(measure(b, true)/without, "of-without") })
 }
 
 func bare(b *testing.B, br *broker.Broker, name string) {

@@ -16,9 +16,10 @@ import (
 func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 	for _, d := range batch {
 		o.held[d.Sequence] = d
+		o.doubt(d)
 	}
 	items, size := o.items[:0], 0
-	for _, d := range batch {
+	for i, d := range batch {
 		item, ok := o.read(ctx, d)
 		if o.sink == nil || ctx.Err() != nil {
 			return
@@ -30,6 +31,10 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 		if size += len(item.Event.Data); size >= batchBytes {
 			o.deliver(ctx, items)
 			items, size = items[:0], 0
+			if bg, ok := o.sink.(background); ok && bg.crowded() {
+				o.rest = batch[i+1:] // their data may lie in the object store; there it stays until there is room
+				return
+			}
 		}
 		if o.sink == nil || ctx.Err() != nil {
 			return
@@ -67,6 +72,10 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 
 // deliver hands items over until they are taken. An event that the destination refuses for good leaves the batch; the others stay in order.
 func (o *ownership) deliver(ctx context.Context, items []Item) {
+	if bg, ok := o.sink.(background); ok {
+		o.serve(ctx, bg, items)
+		return
+	}
 	for attempts := 1; len(items) > 0 && ctx.Err() == nil; attempts++ {
 		durable, err := o.sink.Deliver(ctx, Batch{Items: items, AckFloor: o.floor})
 		o.ack(durable)

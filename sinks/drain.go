@@ -2,9 +2,13 @@ package sinks
 
 import (
 	"context"
+	"time"
 
 	"github.com/parley-stream/parley/events/broker"
 )
+
+// askEvery is how often the consumer is asked how far it is while a sink that sends by itself is at work.
+const askEvery = 250 * time.Millisecond
 
 // drain is a request to say when everything up to a sequence is done with.
 type drain struct {
@@ -34,11 +38,18 @@ func (o *ownership) answerDrains(ctx context.Context) error {
 	if len(o.drains) == 0 || o.behind && o.top < o.goal() {
 		return nil
 	}
+	bg, sends := o.sink.(background)
+	if sends && len(o.held) > 0 && time.Since(o.background.asked) < askEvery {
+		return nil
+	}
+	o.background.asked = time.Now()
 	state, err := o.consumer.State(ctx)
 	if err != nil {
 		return err
 	}
-	if o.sink != nil && len(o.held) > 0 && (state.Pending == 0 || o.top >= o.goal()) {
+	if sends {
+		o.serve(ctx, bg, nil)
+	} else if o.sink != nil && len(o.held) > 0 && (state.Pending == 0 || o.top >= o.goal()) {
 		if err := o.flush(ctx); err != nil {
 			return err
 		}

@@ -85,8 +85,10 @@ type Stats struct {
 	DeadLetters uint64
 	// LastError is the last failure's text; it stays after a recovery.
 	LastError string
-	// Failing tells whether the last attempt failed.
+	// Failing tells whether the last attempt failed; of a sink of requests, whether the last several did.
 	Failing bool
+	// Pause is not nil while a sink of requests sends nothing but a probe now and then.
+	Pause *Pause
 	// Owner tells whether this process has the sink at the moment.
 	Owner bool
 }
@@ -149,7 +151,8 @@ type ownership struct {
 	wanted bool
 	// held are the deliveries that are not acknowledged, by sequence.
 	held    map[uint64]*broker.Delivery
-	items   []Item // of the last batch, for reuse
+	items   []Item             // of the last batch, for reuse
+	rest    []*broker.Delivery // of the last batch, what there was no room for
 	floor   uint64
 	floorAt time.Time
 	top     uint64 // the last sequence that was taken
@@ -161,6 +164,9 @@ type ownership struct {
 	seenAt time.Time
 
 	drains []drain
+
+	failing    bool // the last step failed
+	background backgroundState
 }
 
 func (o *ownership) start(ctx context.Context) error {
@@ -214,9 +220,23 @@ func (o *ownership) step(ctx context.Context) error {
 			return err
 		}
 	}
-	batch, err := o.consumer.Next(ctx, batchLimit)
+	if bg, ok := o.sink.(background); ok && bg.crowded() {
+		return o.standStill(ctx)
+	}
+	if rest := o.rest; len(rest) > 0 {
+		o.rest = nil
+		o.take(ctx, rest)
+		return o.pass(ctx)
+	}
+	news, cancel := o.untilNews(ctx)
+	batch, err := o.consumer.Next(news, batchLimit)
+	cancel()
 	o.behind = false
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // nothing was received; what is held is flushed at the end
+	case err != nil && news.Err() != nil && errors.Is(err, context.Canceled):
+		return o.pass(ctx)
 	case errors.Is(err, broker.ErrNewOwner):
 		o.disown()
 		o.wanted = true
@@ -260,6 +280,11 @@ func (o *ownership) own(ctx context.Context) error {
 	if err := o.consumer.Reset(ctx); err != nil {
 		return errors.Join(err, sink.Close())
 	}
+	if bg, ok := sink.(background); ok {
+		if err := o.follow(ctx, bg, state.LastSeq); err != nil {
+			return errors.Join(err, sink.Close())
+		}
+	}
 	o.sink, o.wanted = sink, false
 	o.count(func(s *Stats) { s.Owner = true })
 	o.log.Info("this process has the sink now")
@@ -269,13 +294,17 @@ func (o *ownership) own(ctx context.Context) error {
 // disown throws away what is not durable: it comes again to the next owner.
 func (o *ownership) disown() {
 	clear(o.held)
+	o.rest = nil
 	o.floor, o.top, o.quiet = 0, 0, 0
-	o.count(func(s *Stats) { s.Owner = false })
+	o.count(func(s *Stats) { s.Owner, s.Pause = false, nil })
 	if o.sink == nil {
 		return
 	}
 	if err := o.sink.Close(); err != nil {
 		o.log.Warn("the sink did not close well", "error", err.Error())
+	}
+	if bg, ok := o.sink.(background); ok {
+		o.background = backgroundState{left: o.record(bg)}
 	}
 	o.sink = nil
 }
@@ -310,6 +339,10 @@ func (o *ownership) pass(ctx context.Context) error {
 		if err := o.refreshFloor(ctx); err != nil {
 			return err
 		}
+	}
+	if bg, ok := o.sink.(background); ok {
+		o.serve(ctx, bg, nil)
+		return nil
 	}
 	var durable []uint64
 	var err error
@@ -362,7 +395,10 @@ func (o *ownership) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
 	var err error
-	if o.sink != nil {
+	if bg, ok := o.sink.(background); ok {
+		o.end(ctx, bg)
+		o.disown()
+	} else if o.sink != nil {
 		err = o.flush(ctx)
 		o.disown()
 	}
@@ -390,9 +426,10 @@ func (o *ownership) attempt(ctx context.Context, what string, err error) bool {
 	if err != nil && ctx.Err() != nil {
 		return false
 	}
-	var failing bool
+	failing := o.failing
+	o.failing = err != nil
 	o.count(func(s *Stats) {
-		failing, s.Failing = s.Failing, err != nil
+		s.Failing = o.failing || o.background.shown.failing
 		if err != nil {
 			s.Failed++
 			s.LastError = err.Error()

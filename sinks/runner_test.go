@@ -23,6 +23,7 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/sinktest"
+	"github.com/parley-stream/parley/sinks/webhook"
 )
 
 func TestMain(m *testing.M) {
@@ -431,19 +432,26 @@ func TestASinkThatLostWhatItTookGetsItAgain(t *testing.T) {
 	}
 }
 
-func TestLargeDataIsResolved(t *testing.T) {
-	b, dir := openBroker(t), t.TempDir()
-	e := sinktest.Event("big", 1)
-	e.Data = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 8<<20))
-	size := len(e.Data)
+// largeEvent stores an event whose data lies in the object store.
+func largeEvent(t *testing.T, b *broker.Broker, entity string) events.Event {
+	t.Helper()
+	e := sinktest.Event(entity, 1)
+	e.Data = fmt.Appendf(nil, `{"text":"%s%s"}`, entity, strings.Repeat("x", 8<<20))
 	if err := b.Offload(t.Context(), &e); err != nil {
 		t.Fatal(err)
 	}
 	h := map[string][]string{}
 	e.SetHeaders(h)
-	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.conversation.acme.eu.big", Header: h}}); res[0].Err != nil {
+	if res := b.Publish(t.Context(), []broker.Message{{Subject: "parley.events.conversation.acme.eu." + entity, Header: h}}); res[0].Err != nil {
 		t.Fatal(res[0].Err)
 	}
+	return e
+}
+
+func TestLargeDataIsResolved(t *testing.T) {
+	b, dir := openBroker(t), t.TempDir()
+	largeEvent(t, b, "big")
+	const size = 8 << 20
 	r := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})
 	run(t, r)
 	drain(t, r)
@@ -451,7 +459,7 @@ func TestLargeDataIsResolved(t *testing.T) {
 	if len(names) != 1 {
 		t.Fatalf("got %v", names)
 	}
-	if info, err := os.Stat(names[0]); err != nil || info.Size() < int64(size) {
+	if info, err := os.Stat(names[0]); err != nil || info.Size() < size {
 		t.Errorf("the file has %d bytes, want over %d; %v", info.Size(), size, err)
 	}
 }
@@ -464,9 +472,13 @@ func child(dataDir string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	vars := settings.New("", nil)
+	vars := settings.New("", map[string]string{"URL": os.Getenv("SINKS_TEST_HOOK")})
 	u := &url.URL{Scheme: "file", Path: os.Getenv("SINKS_TEST_OUT"), RawQuery: "rotate_size=16KB&rotate_age=1s"}
 	r := sinks.NewRunner("archive", b, file.New(sinks.Settings{}, vars, u, sinks.Env{}), sinks.Options{})
+	if os.Getenv("SINKS_TEST_HOOK") != "" {
+		s := sinks.DecodeSettings("hook", vars)
+		r = sinks.NewRunner("hook", b, webhook.New(s, vars, s.URL, sinks.Env{}), sinks.Options{})
+	}
 	fmt.Println("runs")
 	if err := r.Run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)

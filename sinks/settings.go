@@ -91,7 +91,7 @@ func decodeURL(text string, vars *settings.Vars) *url.URL {
 	switch {
 	case err != nil:
 		vars.Redact("URL") // it may hold a password
-		vars.Fault("URL", "want a URL such as file:///var/lib/parley/events or stdout:")
+		vars.Fault("URL", "want a URL such as file:///var/lib/parley/events, https://host/path or stdout:")
 	case u.Scheme == "":
 		vars.Fault("URL", "want a scheme before it, such as file: in file:///var/lib/parley/events")
 	default:

@@ -23,30 +23,33 @@ type beginning struct {
 // ErrBusy is in an Opener's error when another process writes to the destination at the moment.
 var ErrBusy = errors.New("another process writes to it")
 
-// Check opens the destination as Run does, and closes it again.
-func (r *Runner) Check(ctx context.Context) error {
+// Check opens the destination as Run does, and closes it again. It tells what was found there, if the room has something to tell.
+func (r *Runner) Check(ctx context.Context) (found string, err error) {
 	bucket, err := r.broker.Bucket(ctx, broker.SinksBucket)
 	if err != nil {
-		return err
+		return "", err
 	}
 	// A check fixes nothing: where a new sink begins is its first run's to say.
 	b := beginning{Origin: rand.Text()}
 	if entry, err := bucket.Get(ctx, r.name+".start"); err == nil {
 		if err := json.Unmarshal(entry.Value, &b); err != nil {
-			return fmt.Errorf("%s/%s.start: %w", broker.SinksBucket, r.name, err)
+			return "", fmt.Errorf("%s/%s.start: %w", broker.SinksBucket, r.name, err)
 		}
 	} else if !errors.Is(err, broker.ErrNotFound) {
-		return err
+		return "", err
 	}
 	state, err := r.broker.StreamState(ctx, broker.Events)
 	if err != nil {
-		return err
+		return "", err
 	}
 	sink, err := r.open(ctx, Ownership{Sink: r.name, Origin: b.Origin, LastSequence: state.LastSeq})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return sink.Close()
+	if bg, ok := sink.(background); ok {
+		found, err = bg.test(ctx)
+	}
+	return found, errors.Join(err, sink.Close())
 }
 
 // begin gives the sink's beginning; the first process to ask fixes it.

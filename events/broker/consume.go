@@ -262,6 +262,20 @@ func (c *Consumer) Reset(ctx context.Context) error {
 	return nil
 }
 
+// Keep renews the ownership of a pinned consumer without taking anything; without it or Next it passes on after ten seconds.
+func (c *Consumer) Keep() error {
+	if c.pin == "" {
+		return nil
+	}
+	// The server renews the pin when it reads a request, and finds that this one has run out and that nobody waits for its answer.
+	ask := fmt.Appendf(nil, `{"batch":1,"expires":1000000,"group":%q,"id":%q}`, pinGroup, c.pin)
+	err := c.broker.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.config.Stream+"."+c.config.Name, c.broker.nc.NewInbox(), ask)
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", c.config.Name, err)
+	}
+	return nil
+}
+
 // Owns tells whether this process owns the pinned consumer, as far as it knows.
 func (c *Consumer) Owns() bool { return c.pin != "" }
 

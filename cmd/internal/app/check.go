@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -125,9 +126,9 @@ func (a *App) checkSink(ctx context.Context, b *broker.Broker, s sink) Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	what := "sink " + s.settings.Name
-	err := sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s)).Check(ctx)
+	found, err := sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s)).Check(ctx)
 	if errors.Is(err, sinks.ErrBusy) {
 		return a.finding(what, nil, "is being written by a parley that is running")
 	}
-	return a.finding(what, err, "can be written")
+	return a.finding(what, err, cmp.Or(found, "can be written"))
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/stdout"
+	"github.com/parley-stream/parley/sinks/webhook"
 )
 
 // Simulator is a vendor's documented API over an invented account.
@@ -70,5 +71,7 @@ func Sinks() []Sink {
 	return []Sink{
 		{"file", file.New},
 		{"stdout", stdout.New},
+		{"https", webhook.New},
+		{"http", webhook.New},
 	}
 }

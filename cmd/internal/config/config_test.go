@@ -201,7 +201,7 @@ func TestNoFaultShowsASecret(t *testing.T) {
 		"PARLEY_NATS_URL=http://me:" + canary + "@host", "PARLEY_HTTP_TOKEN=" + canary, "PARLEY_PASWORD=" + canary,
 		"PARLEY_SOURCES=eu,us", "PARLEY_SOURCE_EU_VENDOR=alpha", "PARLEY_SOURCE_EU_KEY=" + canary, "PARLEY_SOURCE_EU_KEI=" + canary,
 		"PARLEY_SOURCE_US_VENDOR=alpha", "PARLEY_SOURCE_US_KEY_FILE=" + file, "PARLEY_SOURCE_XX_KEY=" + canary,
-		"PARLEY_SINKS=one,two,three", "PARLEY_SINK_ONE_URL=ftp://me:" + canary + "@host",
+		"PARLEY_SINKS=one,two,three,four", "PARLEY_SINK_FOUR_URL=htps://host/" + canary, "PARLEY_SINK_ONE_URL=ftp://me:" + canary + "@host",
 		"PARLEY_SINK_TWO_URL=ftp://host/?token=" + canary, "PARLEY_SINK_THREE_URL=ftp://me:" + canary + "@ho st\n",
 	}, kinds)
 	for _, s := range cfg.Sources {

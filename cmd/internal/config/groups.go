@@ -101,8 +101,9 @@ func newSink(g named, schemes []string) SinkConf {
 	}
 	g.vars.Decode(&raw)
 	s := SinkConf{Name: g.name, Vars: g.vars}
-	if strings.ContainsAny(raw.URL, "@?") {
-		g.vars.Redact("URL") // a password or a token may be in it
+	_, rest, _ := strings.Cut(raw.URL, "://")
+	if strings.ContainsAny(raw.URL, "@?") || strings.Contains(rest, "/") && !strings.HasPrefix(raw.URL, "file:") {
+		g.vars.Redact("URL") // a password or a token may be in it; of a webhook the path may be one
 	}
 	scheme, _, ok := strings.Cut(raw.URL, ":")
 	if !ok && raw.URL != "" {
