@@ -17,12 +17,13 @@ import (
 // one number (when the next request may be sent) under compare-and-set. Requests are evenly spaced, and a little further apart than
 // the rate asks for: a request that is sent a moment after its turn must not make one too many in the vendor's count.
 type Budget struct {
-	store Store
-	key   string
-	rate  Rate
-	gap   time.Duration
-	slack time.Duration // in a period
-	now   func() time.Time
+	store  Store
+	key    string
+	rate   Rate
+	gap    time.Duration
+	slack  time.Duration // in a period
+	now    func() time.Time
+	jitter jitter
 }
 
 // budgetState is the value in the bucket, times in Unix nanoseconds.
@@ -86,7 +87,7 @@ func (b *Budget) Status(ctx context.Context) (BudgetStatus, error) {
 // alone still holds.
 func NewBudget(store Store, account string, rate Rate, now func() time.Time) *Budget {
 	sum := sha256.Sum256([]byte(account))
-	b := &Budget{store: store, key: hex.EncodeToString(sum[:12]), rate: rate, gap: rate.Gap(), now: now}
+	b := &Budget{store: store, key: hex.EncodeToString(sum[:12]), rate: rate, gap: rate.Gap(), now: now, jitter: rand.N[time.Duration]}
 	if rate.Requests > 0 {
 		b.slack = min(rate.Period/20, maxSlack)
 		b.gap += b.slack / time.Duration(rate.Requests)
@@ -146,7 +147,7 @@ func (b *Budget) reserve(ctx context.Context) (at int64, err error) {
 		if err := b.write(ctx, state, revision); !errors.Is(err, broker.ErrConflict) {
 			return at, err
 		}
-		if err := wait(ctx, rand.N(2*time.Millisecond)); err != nil {
+		if err := wait(ctx, b.jitter(2*time.Millisecond)); err != nil {
 			return 0, err
 		}
 	}

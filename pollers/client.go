@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,6 +31,7 @@ type Client struct {
 	retries  int
 	now      func() time.Time
 	skew     atomic.Pointer[time.Duration]
+	jitter   jitter
 }
 
 // Bind makes the client take its permits from a budget. It is called before the first request.
@@ -54,7 +56,7 @@ type ClientOptions struct {
 
 // NewClient makes a client.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, retries: o.Retries, now: o.Now}
+	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, retries: o.Retries, now: o.Now, jitter: rand.N[time.Duration]}
 	if c.permit == nil {
 		c.permit = func(context.Context) error { return nil }
 	}
@@ -144,7 +146,7 @@ func (c *Client) Do(ctx context.Context, call Call) (*Response, error) {
 		if err == nil || attempt >= c.retries || !passing(err) || ctx.Err() != nil {
 			return resp, err
 		}
-		delay := backoff(attempt + 1)
+		delay := backoff(attempt+1, c.jitter)
 		if asked, ok := events.RetryDelay(err); ok {
 			if c.hold != nil {
 				_ = c.hold(ctx, asked) // without the budget, this request alone waits
