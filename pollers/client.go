@@ -182,11 +182,15 @@ func (c *Client) Skew() (time.Duration, bool) {
 	return 0, false
 }
 
-func (c *Client) noteSkew(resp *http.Response) {
-	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		d := at.Sub(c.now()).Round(time.Second)
-		c.skew.Store(&d)
+// noteSkew compares the vendor's clock with ours. A time between the request and its answer tells no difference: an answer that took
+// minutes was dated when it was begun.
+func (c *Client) noteSkew(resp *http.Response, sent time.Time) {
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
 	}
+	d := max(at.Sub(c.now()), min(at.Sub(sent), 0)).Round(time.Second)
+	c.skew.Store(&d)
 }
 
 // once takes a permit and sends the request once.
@@ -219,7 +223,7 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 		cancel(nil)
 		return nil, c.secrets.Error(bare(err, c.place(call)))
 	}
-	c.noteSkew(resp)
+	c.noteSkew(resp, sent)
 	if d, none := exhausted(resp.Header, c.now()); none && c.hold != nil {
 		_ = c.hold(ctx, d) // without the budget, the vendor says it again with a 429
 	}
