@@ -450,6 +450,7 @@ func (t *takerOf) Next(ctx context.Context) (*pollers.Delivery, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
+		t.leave()
 		return nil, t.p.spend(0)
 	case it := <-t.w.given:
 		t.w = nil
@@ -461,13 +462,20 @@ func (t *takerOf) Next(ctx context.Context) (*pollers.Delivery, error) {
 	}
 }
 
-// Close leaves the line: what is given to nobody would wait for its lease.
-func (t *takerOf) Close() {
+// leave leaves the line.
+func (t *takerOf) leave() {
 	q := t.p.story.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := slices.Index(q.waiting, t.w); i >= 0 && !t.p.isDead() {
-		q.waiting = slices.Delete(q.waiting, i, i+1)
+	if i := slices.Index(q.waiting, t.w); i >= 0 {
+		q.waiting, t.w = slices.Delete(q.waiting, i, i+1), nil
+	}
+}
+
+// Close leaves the line: what is given to nobody waits for its lease, as what a dead process still waited for does.
+func (t *takerOf) Close() {
+	if !t.p.isDead() {
+		t.leave()
 	}
 }
 

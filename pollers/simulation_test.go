@@ -23,7 +23,7 @@ import (
 // and everything takes a little time of its own, so that no two things happen at once.
 
 // simSeeds is how many stories are told; SIM_SEEDS=5000 tells more, SIM_SEED=17 tells one with its log.
-const simSeeds = 250
+const simSeeds = 150
 
 func TestWhateverHappensNothingIsLostNoCursorIsAheadAndNoBudgetIsExceeded(t *testing.T) {
 	if seed := os.Getenv("SIM_SEED"); seed != "" {
@@ -173,7 +173,7 @@ func newStory(t *testing.T, seed uint64) *story {
 	s.calm = s.until
 	s.interval = pick(15*time.Minute, 50*time.Minute).Truncate(time.Minute)
 	s.settle = []time.Duration{90 * time.Minute, 5 * time.Hour}
-	s.lease, s.tick = 5*time.Minute, pick(4*time.Minute, 7*time.Minute)
+	s.lease, s.tick = 5*time.Minute, pick(6*time.Minute, 12*time.Minute)
 	s.rate = []pollers.Rate{{Requests: 2, Period: time.Second}, {Requests: 30, Period: time.Minute}, {Requests: 12, Period: time.Minute}, {Requests: 600, Period: time.Hour}}[rng.IntN(4)]
 	s.concurrency, s.processes = 1+rng.IntN(3), 1+rng.IntN(4)
 	s.freezes, s.outages = rng.IntN(3) > 0, rng.IntN(3) > 0

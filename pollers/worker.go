@@ -148,16 +148,19 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 	if err != nil {
 		return entry, err
 	}
-	before := entry
+	was := entry
 	entry.State, entry.ReadAt = StateComplete, started
 	entry.Records, entry.Requests = out.records+reading.Unchanged, reading.Requests
 	if out.records > 0 || reading.Unchanged == 0 {
 		entry.Fingerprint = hex.EncodeToString(out.sum[:])
 	}
-	entry.compare(before)
+	entry.compare(was)
 	entry.Attempts, entry.Error, entry.FailedAt, entry.RetryAt = 0, "", time.Time{}, time.Time{}
-	if reading.Capped {
-		return w.split(ctx, plan, entry)
+	if !reading.Capped {
+		return entry, nil
+	}
+	if entry, err = w.split(ctx, plan, entry); err != nil {
+		return was, err // its cap hides a part of it: without its halves this was no reading
 	}
 	return entry, nil
 }
@@ -288,6 +291,7 @@ type publication struct {
 	records     int
 	sum         [16]byte         // of the records' fingerprints, whatever their order
 	versions    []broker.Message // of records on their way, to be remembered once RAW has them
+	lost        error            // RAW does not have every record of this reading, and never will
 }
 
 // versionBatch is how many records with a version travel before they are waited for: what dies then is read again.
@@ -296,16 +300,24 @@ const versionBatch = 256
 // flush waits until RAW has every record, and remembers those that have a version. An error of the broker only: what it stored before is
 // remembered or read again.
 func (p *publication) flush() error {
-	if err := p.pipeline.Flush(); err != nil || len(p.versions) == 0 {
+	if err := p.settle(p.pipeline.Flush()); err != nil || len(p.versions) == 0 {
 		return err
 	}
 	for _, m := range p.versions {
-		if err := p.pipeline.Send(m); err != nil {
+		if err := p.settle(p.pipeline.Send(m)); err != nil {
 			return err
 		}
 	}
 	p.versions = p.versions[:0]
-	return p.pipeline.Flush()
+	return p.settle(p.pipeline.Flush())
+}
+
+// settle keeps the pipeline's first error: the batch that it was about is gone, and a later one that lands does not bring it back.
+func (p *publication) settle(err error) error {
+	if p.lost == nil {
+		p.lost = err
+	}
+	return p.lost
 }
 
 func (w *worker) publish(ctx context.Context, window Window) *publication {
@@ -353,7 +365,7 @@ func (p *publication) emit(r events.Record) error {
 	}
 	message := broker.Message{Subject: events.RawSubject(&r), Header: make(map[string][]string, 12), Data: event.Data}
 	event.SetHeaders(message.Header)
-	if err := p.pipeline.Send(message); err != nil || r.Version == "" {
+	if err := p.settle(p.pipeline.Send(message)); err != nil || r.Version == "" {
 		return err
 	}
 	p.versions = append(p.versions, source.seen.message(r.Stream, r.Key, r.Version))
