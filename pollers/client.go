@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -86,6 +87,7 @@ func newTransport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12}, // said here and not left to a default: the credential comes next
 		ResponseHeaderTimeout:  2 * time.Minute,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    8,
@@ -315,9 +317,14 @@ func bare(err error, safe string) error {
 	return err
 }
 
-// boundedBody is a response's body: bounded in decoded bytes, and cancelled when it stalls.
+// boundedBody is a response's body: bounded in decoded bytes, in how many of them a byte gives, and in time: it is cancelled when it stalls, and
+// fails when it drips.
 type boundedBody struct {
 	body    io.ReadCloser
+	wire    int64 // bytes that came
+	plain   int64 // bytes that they decoded to
+	waited  time.Duration
+	paced   int64 // of wire, when waited was last zero
 	zipped  bool
 	unzip   *gzip.Reader // nil until the first Read: its header may stall as well
 	cancel  context.CancelCauseFunc
@@ -328,25 +335,67 @@ type boundedBody struct {
 	secrets Redactor
 }
 
-var errStalled = errors.New("gave no byte for too long")
+var (
+	errStalled = errors.New("gave no byte for too long")
+	errDrips   = errors.New("gives its bytes too slowly")
+	errBomb    = errors.New("gzip of far more than any vendor's records")
+)
+
+const (
+	// paceStalls is over how many times the stall's length of waiting the pace is taken, leastPace the bytes a second that it must be then. A
+	// vendor that gives a byte now and then stalls no request, and would hold a worker for days.
+	paceStalls = 5
+	leastPace  = 64
+	// mostRatio is how many bytes one may decode to. Rows that are nearly empty reach 100, and a bomb 1,000; what is smaller than
+	// ratioFrom does no harm.
+	mostRatio = 250
+	ratioFrom = 8 << 20
+)
 
 func (b *boundedBody) start() {
 	b.timer = time.AfterFunc(b.stall, func() { b.cancel(errStalled) })
 	b.timer.Stop()
 }
 
+// wireReader counts what comes.
+type wireReader struct{ *boundedBody }
+
+func (r wireReader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.wire += int64(n)
+	return n, err
+}
+
 // read reads decoded bytes.
 func (b *boundedBody) read(p []byte) (n int, err error) {
+	wire := wireReader{b}
 	if !b.zipped {
-		return b.body.Read(p)
+		return wire.Read(p)
 	}
 	if b.unzip == nil {
-		if b.unzip, err = gzip.NewReader(b.body); err != nil {
+		if b.unzip, err = gzip.NewReader(wire); err != nil {
 			b.unzip = nil
 			return 0, fmt.Errorf("gzip: %w: %w", ErrIncomplete, noEOF(err))
 		}
 	}
-	return b.unzip.Read(p)
+	n, err = b.unzip.Read(p)
+	if b.plain += int64(n); b.plain > ratioFrom && b.plain/mostRatio > b.wire {
+		return 0, fmt.Errorf("%w: %w", errBomb, ErrIncomplete)
+	}
+	return n, err
+}
+
+// pace fails a body that drips. Only the time in which we wait counts: a slow consumer of ours is no slowness of the vendor's.
+func (b *boundedBody) pace(waited time.Duration) error {
+	b.waited += waited
+	if b.waited < paceStalls*b.stall {
+		return nil
+	}
+	if float64(b.wire-b.paced) < leastPace*b.waited.Seconds() {
+		return fmt.Errorf("%w: %d bytes in %s: %w", errDrips, b.wire-b.paced, b.waited.Round(time.Second), ErrIncomplete)
+	}
+	b.waited, b.paced = 0, b.wire
+	return nil
 }
 
 func noEOF(err error) error {
@@ -359,7 +408,11 @@ func noEOF(err error) error {
 func (b *boundedBody) Read(p []byte) (n int, err error) {
 	b.timer.Reset(b.stall) // runs only while we wait: a slow consumer of ours is no stall of the vendor's
 	defer b.timer.Stop()
+	began := time.Now()
 	n, err = b.read(p)
+	if slow := b.pace(time.Since(began)); err == nil {
+		err = slow
+	}
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("%s: body exceeds the limit of decoded bytes: %w", b.url, ErrIncomplete)
 	}

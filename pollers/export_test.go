@@ -11,7 +11,9 @@ import (
 var (
 	Backoff    = func(attempt int) time.Duration { return backoff(attempt, rand.N[time.Duration]) }
 	RetryAfter = retryAfter
-	Exhausted  = exhausted
+	// NewTransport is the one that every client has.
+	NewTransport = newTransport
+	Exhausted    = exhausted
 )
 
 // SetLease shortens the time after which a silent worker's window is given to another.

@@ -246,6 +246,7 @@ func (w *worker) blame(ctx context.Context, entry Entry, err error, text string,
 	entry.State, entry.Error, entry.FailedAt = StateFailed, text, now.UTC()
 	delay := backoff(entry.Attempts, w.jitter)
 	if asked, ok := events.RetryDelay(err); ok {
+		asked = min(asked, maxRetryAfter)
 		delay = max(delay, asked)
 		if holdErr := w.turns[w.source.Settings.Name].Hold(ctx, asked); holdErr != nil {
 			w.log.Warn("the budget cannot be held back", "source", w.source.Settings.Name, "error", holdErr.Error())
