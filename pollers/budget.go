@@ -17,12 +17,13 @@ import (
 // one number (when the next request may be sent) under compare-and-set. Requests are evenly spaced, and a little further apart than
 // the rate asks for: a request that is sent a moment after its turn must not make one too many in the vendor's count.
 type Budget struct {
-	store Store
-	key   string
-	rate  Rate
-	gap   time.Duration
-	slack time.Duration // in a period
-	now   func() time.Time
+	store  Store
+	key    string
+	rate   Rate
+	gap    time.Duration
+	slack  time.Duration // in a period
+	now    func() time.Time
+	jitter jitter
 }
 
 // budgetState is the value in the bucket, times in Unix nanoseconds.
@@ -34,6 +35,20 @@ type budgetState struct {
 	Taken  int   `json:"taken,omitempty"`
 	Before int   `json:"before,omitempty"`
 }
+
+// disbelieve takes back what only a clock that was ahead can have written: the vendor is left alone for as long as it may ask to be, and turns
+// are given from a period later on, when nothing that was sent before counts any more.
+func (s *budgetState) disbelieve(now time.Time, gap, period time.Duration) {
+	if most := now.Add(maxRetryAfter).UnixNano(); s.Held > most {
+		s.Held = most
+	}
+	if s.Next > now.Add(longestQueue(gap)).UnixNano() {
+		s.Next = now.Add(period).UnixNano()
+	}
+}
+
+// longestQueue is how far ahead turns are taken by a hundred who wait for theirs, after a hold.
+func longestQueue(gap time.Duration) time.Duration { return 100*gap + maxRetryAfter }
 
 // note counts a turn at a time in Unix nanoseconds.
 func (s *budgetState) note(at int64) {
@@ -86,7 +101,7 @@ func (b *Budget) Status(ctx context.Context) (BudgetStatus, error) {
 // alone still holds.
 func NewBudget(store Store, account string, rate Rate, now func() time.Time) *Budget {
 	sum := sha256.Sum256([]byte(account))
-	b := &Budget{store: store, key: hex.EncodeToString(sum[:12]), rate: rate, gap: rate.Gap(), now: now}
+	b := &Budget{store: store, key: hex.EncodeToString(sum[:12]), rate: rate, gap: rate.Gap(), now: now, jitter: rand.N[time.Duration]}
 	if rate.Requests > 0 {
 		b.slack = min(rate.Period/20, maxSlack)
 		b.gap += b.slack / time.Duration(rate.Requests)
@@ -108,18 +123,10 @@ func (b *Budget) Take(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if at > b.now().UnixNano() {
-			if err := b.sleep(ctx, at); err != nil {
-				return err
-			}
-			// Meanwhile the vendor may have asked to be left alone: then this turn is forfeit.
-			state, _, err := b.read(ctx)
-			if err != nil {
-				return err
-			}
-			if state.Held > b.now().UnixNano() {
-				continue
-			}
+		if mine, err := b.await(ctx, at); err != nil {
+			return err
+		} else if !mine {
+			continue
 		}
 		// Sent too late, this request would come close before the next process's.
 		if late := b.now().UnixNano() - at; late > int64(b.slack/2) && b.gap > 0 && forfeits < maxForfeits {
@@ -130,6 +137,28 @@ func (b *Budget) Take(ctx context.Context) error {
 	}
 }
 
+// await waits for a turn, and tells whether it is still that then.
+func (b *Budget) await(ctx context.Context, at int64) (mine bool, err error) {
+	for at > b.now().UnixNano() {
+		// A clock may be set meanwhile, ours or the one that gave us so late a turn.
+		if err := wait(ctx, min(time.Duration(at-b.now().UnixNano()), lookUp)); err != nil {
+			return false, err
+		}
+		state, _, err := b.read(ctx)
+		if err != nil {
+			return false, err
+		}
+		// The vendor may have asked to be left alone, or turns are given anew from an earlier time on: then this one is forfeit.
+		if state.Held > b.now().UnixNano() || b.gap > 0 && state.Next <= at {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// lookUp is how long at most a taker sleeps without looking at the budget.
+const lookUp = time.Minute
+
 // reserve takes the next turn and tells when it comes.
 func (b *Budget) reserve(ctx context.Context) (at int64, err error) {
 	for {
@@ -137,6 +166,7 @@ func (b *Budget) reserve(ctx context.Context) (at int64, err error) {
 		if err != nil {
 			return 0, err
 		}
+		state.disbelieve(b.now(), b.gap, b.rate.Period)
 		at := max(state.Next, state.Held, b.now().UnixNano())
 		if b.gap == 0 {
 			return at, nil
@@ -146,7 +176,7 @@ func (b *Budget) reserve(ctx context.Context) (at int64, err error) {
 		if err := b.write(ctx, state, revision); !errors.Is(err, broker.ErrConflict) {
 			return at, err
 		}
-		if err := wait(ctx, rand.N(2*time.Millisecond)); err != nil {
+		if err := wait(ctx, b.jitter(2*time.Millisecond)); err != nil {
 			return 0, err
 		}
 	}
@@ -193,10 +223,6 @@ func (b *Budget) write(ctx context.Context, state budgetState, revision uint64) 
 		return fmt.Errorf("take from the budget: %w", err)
 	}
 	return nil
-}
-
-func (b *Budget) sleep(ctx context.Context, until int64) error {
-	return wait(ctx, time.Duration(until-b.now().UnixNano()))
 }
 
 // wait lets time pass, unless the context ends.

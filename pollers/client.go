@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,6 +32,7 @@ type Client struct {
 	retries  int
 	now      func() time.Time
 	skew     atomic.Pointer[time.Duration]
+	jitter   jitter
 }
 
 // Bind makes the client take its permits from a budget. It is called before the first request.
@@ -54,7 +57,7 @@ type ClientOptions struct {
 
 // NewClient makes a client.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, retries: o.Retries, now: o.Now}
+	c := &Client{permit: o.Permit, secrets: NewRedactor(o.Secrets), maxBytes: o.MaxBytes, stall: o.Stall, retries: o.Retries, now: o.Now, jitter: rand.N[time.Duration]}
 	if c.permit == nil {
 		c.permit = func(context.Context) error { return nil }
 	}
@@ -84,6 +87,7 @@ func newTransport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12}, // said here and not left to a default: the credential comes next
 		ResponseHeaderTimeout:  2 * time.Minute,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    8,
@@ -144,7 +148,7 @@ func (c *Client) Do(ctx context.Context, call Call) (*Response, error) {
 		if err == nil || attempt >= c.retries || !passing(err) || ctx.Err() != nil {
 			return resp, err
 		}
-		delay := backoff(attempt + 1)
+		delay := backoff(attempt+1, c.jitter)
 		if asked, ok := events.RetryDelay(err); ok {
 			if c.hold != nil {
 				_ = c.hold(ctx, asked) // without the budget, this request alone waits
@@ -180,11 +184,15 @@ func (c *Client) Skew() (time.Duration, bool) {
 	return 0, false
 }
 
-func (c *Client) noteSkew(resp *http.Response) {
-	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		d := at.Sub(c.now()).Round(time.Second)
-		c.skew.Store(&d)
+// noteSkew compares the vendor's clock with ours. A time between the request and its answer tells no difference: an answer that took
+// minutes was dated when it was begun.
+func (c *Client) noteSkew(resp *http.Response, sent time.Time) {
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
 	}
+	d := max(at.Sub(c.now()), min(at.Sub(sent), 0)).Round(time.Second)
+	c.skew.Store(&d)
 }
 
 // once takes a permit and sends the request once.
@@ -217,7 +225,7 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 		cancel(nil)
 		return nil, c.secrets.Error(bare(err, c.place(call)))
 	}
-	c.noteSkew(resp)
+	c.noteSkew(resp, sent)
 	if d, none := exhausted(resp.Header, c.now()); none && c.hold != nil {
 		_ = c.hold(ctx, d) // without the budget, the vendor says it again with a 429
 	}
@@ -309,9 +317,14 @@ func bare(err error, safe string) error {
 	return err
 }
 
-// boundedBody is a response's body: bounded in decoded bytes, and cancelled when it stalls.
+// boundedBody is a response's body: bounded in decoded bytes, in how many of them a byte gives, and in time: it is cancelled when it stalls, and
+// fails when it drips.
 type boundedBody struct {
 	body    io.ReadCloser
+	wire    int64 // bytes that came
+	plain   int64 // bytes that they decoded to
+	waited  time.Duration
+	paced   int64 // of wire, when waited was last zero
 	zipped  bool
 	unzip   *gzip.Reader // nil until the first Read: its header may stall as well
 	cancel  context.CancelCauseFunc
@@ -322,25 +335,67 @@ type boundedBody struct {
 	secrets Redactor
 }
 
-var errStalled = errors.New("gave no byte for too long")
+var (
+	errStalled = errors.New("gave no byte for too long")
+	errDrips   = errors.New("gives its bytes too slowly")
+	errBomb    = errors.New("gzip of far more than any vendor's records")
+)
+
+const (
+	// paceStalls is over how many times the stall's length of waiting the pace is taken, leastPace the bytes a second that it must be then. A
+	// vendor that gives a byte now and then stalls no request, and would hold a worker for days.
+	paceStalls = 5
+	leastPace  = 64
+	// mostRatio is how many bytes one may decode to. Rows that are nearly empty reach 100, and a bomb 1,000; what is smaller than
+	// ratioFrom does no harm.
+	mostRatio = 250
+	ratioFrom = 8 << 20
+)
 
 func (b *boundedBody) start() {
 	b.timer = time.AfterFunc(b.stall, func() { b.cancel(errStalled) })
 	b.timer.Stop()
 }
 
+// wireReader counts what comes.
+type wireReader struct{ *boundedBody }
+
+func (r wireReader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.wire += int64(n)
+	return n, err
+}
+
 // read reads decoded bytes.
 func (b *boundedBody) read(p []byte) (n int, err error) {
+	wire := wireReader{b}
 	if !b.zipped {
-		return b.body.Read(p)
+		return wire.Read(p)
 	}
 	if b.unzip == nil {
-		if b.unzip, err = gzip.NewReader(b.body); err != nil {
+		if b.unzip, err = gzip.NewReader(wire); err != nil {
 			b.unzip = nil
 			return 0, fmt.Errorf("gzip: %w: %w", ErrIncomplete, noEOF(err))
 		}
 	}
-	return b.unzip.Read(p)
+	n, err = b.unzip.Read(p)
+	if b.plain += int64(n); b.plain > ratioFrom && b.plain/mostRatio > b.wire {
+		return 0, fmt.Errorf("%w: %w", errBomb, ErrIncomplete)
+	}
+	return n, err
+}
+
+// pace fails a body that drips. Only the time in which we wait counts: a slow consumer of ours is no slowness of the vendor's.
+func (b *boundedBody) pace(waited time.Duration) error {
+	b.waited += waited
+	if b.waited < paceStalls*b.stall {
+		return nil
+	}
+	if float64(b.wire-b.paced) < leastPace*b.waited.Seconds() {
+		return fmt.Errorf("%w: %d bytes in %s: %w", errDrips, b.wire-b.paced, b.waited.Round(time.Second), ErrIncomplete)
+	}
+	b.waited, b.paced = 0, b.wire
+	return nil
 }
 
 func noEOF(err error) error {
@@ -353,7 +408,11 @@ func noEOF(err error) error {
 func (b *boundedBody) Read(p []byte) (n int, err error) {
 	b.timer.Reset(b.stall) // runs only while we wait: a slow consumer of ours is no stall of the vendor's
 	defer b.timer.Stop()
+	began := time.Now()
 	n, err = b.read(p)
+	if slow := b.pace(time.Since(began)); err == nil {
+		err = slow
+	}
 	if b.left -= int64(n); b.left < 0 {
 		return 0, fmt.Errorf("%s: body exceeds the limit of decoded bytes: %w", b.url, ErrIncomplete)
 	}

@@ -4,9 +4,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	cryptorand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -568,4 +576,258 @@ func TestNoPathLeavesAConnectionOrAGoroutineBehind(t *testing.T) {
 		transport.CloseIdleConnections()
 	}
 	goleak.VerifyNone(t, before)
+}
+
+// dripping is a body that gives a few bytes now and then.
+type dripping struct {
+	bytes, every int // bytes at a time, seconds between them
+	left         int
+}
+
+func (d *dripping) Read(p []byte) (int, error) {
+	if d.left <= 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Duration(d.every) * time.Second) // virtual
+	n := min(d.bytes, d.left, len(p))
+	for i := range n {
+		p[i] = 'x'
+	}
+	d.left -= n
+	return n, nil
+}
+
+func (*dripping) Close() error { return nil }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAVendorThatDripsIsLeftAndASlowOneIsNot(t *testing.T) {
+	cases := map[string]struct {
+		body   dripping
+		within time.Duration // 0: it is read whole
+	}{
+		"a byte every ten seconds":           {dripping{1, 10, 1 << 20}, 6 * time.Minute},
+		"fifty bytes a second":               {dripping{50, 1, 1 << 20}, 6 * time.Minute},
+		"a hundred bytes a second":           {dripping{100, 1, 200_000}, 0},
+		"400 bytes every five seconds":       {dripping{400, 5, 400_000}, 0},
+		"a few bytes that end soon":          {dripping{1, 30, 9}, 0},
+		"fast for long, and then it drips":   {dripping{0, 0, 0}, 12 * time.Minute},
+		"nothing before the stall's time is": {dripping{1, 59, 4}, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var body io.ReadCloser = &c.body
+				if c.body.bytes == 0 {
+					body = io.NopCloser(io.MultiReader(&dripping{512, 1, 150 << 10}, &dripping{1, 10, 1000}))
+				}
+				client := pollers.NewClient(pollers.ClientOptions{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: body, ContentLength: -1, Request: r}, nil
+				})})
+				began, size := time.Now(), c.body.left
+				got, err := do(t.Context(), client, "https://vendor.example/")
+				if c.within == 0 {
+					if err != nil || len(got) != size {
+						t.Errorf("%d bytes, %v; want %d", len(got), err, size)
+					}
+					return
+				}
+				if took := time.Since(began); !errors.Is(err, pollers.ErrIncomplete) || took > c.within {
+					t.Errorf("after %s: %v; want ErrIncomplete within %s", took, err, c.within)
+				}
+			})
+		})
+	}
+}
+
+func TestASlowConsumerOfOursIsNoDrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []answer{{status: http.StatusOK, body: strings.Repeat("x", 100)}}}
+		resp, err := pollers.NewClient(pollers.ClientOptions{Transport: s}).Do(t.Context(), pollers.Call{URL: "https://vendor.example/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		for range 100 {
+			time.Sleep(time.Minute) // RAW is full, say
+			if _, err := io.ReadFull(resp.Body, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestGzipThatGrowsAThousandfoldIsABomb(t *testing.T) {
+	rows := strings.Repeat(`"2026-10-27 15:04:05","","","","","","","","","0","0"`+"\r\n", 1<<18) // nearly empty rows
+	var varied strings.Builder
+	for i := range 1 << 17 {
+		fmt.Fprintf(&varied, `"%d","","","","","","","","",""`+"\r\n", i)
+	}
+	cases := map[string]struct {
+		body string
+		size int // 0: a bomb
+	}{
+		"a bomb of zeros":         {string(gzipped(t, 64<<20)), 0},
+		"a small one does no ill": {string(gzipped(t, 8<<20)), 8 << 20},
+		"nearly empty rows":       {string(zipped(t, varied.String())), varied.Len()},
+		"one row for ever":        {string(zipped(t, rows)), -1},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := &script{answers: []answer{{status: http.StatusOK, header: http.Header{"Content-Encoding": {"gzip"}}, body: c.body}}}
+			body, err := do(t.Context(), pollers.NewClient(pollers.ClientOptions{Transport: s}), "https://vendor.example/")
+			switch {
+			case c.size > 0 && (err != nil || len(body) != c.size):
+				t.Errorf("%d bytes, %v; want %d", len(body), err, c.size)
+			case c.size == 0 && (!errors.Is(err, pollers.ErrIncomplete) || len(body) > 9<<20):
+				t.Errorf("%d bytes, %v; want ErrIncomplete soon", len(body), err)
+			}
+			t.Logf("%d bytes of gzip gave %d, 1 to %d", len(c.body), len(body), len(body)/len(c.body))
+		})
+	}
+}
+
+func zipped(t testing.TB, text string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// authority signs certificates as a test wants them.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{key: key, cert: &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}}
+	der, err := x509.CreateCertificate(cryptorand.Reader, a.cert, a.cert, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a *authority) sign(t testing.TB, host string, until time.Time) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), cryptorand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: until, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		leaf.IPAddresses = []net.IP{ip}
+	} else {
+		leaf.DNSNames = []string{host}
+	}
+	der, err := x509.CreateCertificate(cryptorand.Reader, leaf, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// The client trusts the authority as it trusts the system's; everything else about its transport is what production has.
+func TestACredentialIsSentOnlyOverTLSThatHolds(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	later := time.Now().Add(time.Hour)
+	cases := map[string]struct {
+		cert    tls.Certificate
+		version uint16 // the newest that the server speaks
+		ok      bool
+	}{
+		"as it should be":            {ours.sign(t, "127.0.0.1", later), tls.VersionTLS13, true},
+		"TLS 1.2":                    {ours.sign(t, "127.0.0.1", later), tls.VersionTLS12, true},
+		"expired":                    {ours.sign(t, "127.0.0.1", time.Now().Add(-time.Hour)), tls.VersionTLS13, false},
+		"of another host":            {ours.sign(t, "vendor.example", later), tls.VersionTLS13, false},
+		"of an authority of its own": {theirs.sign(t, "127.0.0.1", later), tls.VersionTLS13, false},
+		"TLS 1.1":                    {ours.sign(t, "127.0.0.1", later), tls.VersionTLS11, false},
+		"TLS 1.0":                    {ours.sign(t, "127.0.0.1", later), tls.VersionTLS10, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				_, _ = io.WriteString(w, "well")
+			}))
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{c.cert}, MinVersion: tls.VersionTLS10, MaxVersion: c.version}
+			server.StartTLS()
+			defer server.Close()
+			transport := pollers.NewTransport()
+			defer transport.CloseIdleConnections()
+			transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+			transport.TLSClientConfig.RootCAs.AddCert(ours.cert)
+			body, err := do(t.Context(), pollers.NewClient(pollers.ClientOptions{Transport: transport}), server.URL)
+			if ok := err == nil && body == "well"; ok != c.ok || (asked.Load() > 0) != c.ok {
+				t.Errorf("%q, %v, and the server saw %d requests; want it to work: %v", body, err, asked.Load(), c.ok)
+			}
+		})
+	}
+}
+
+// silent is a network on which every connection is accepted and nothing is ever said.
+func silent(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	go func() {
+		_, _ = io.Copy(io.Discard, theirs)
+		_ = theirs.Close()
+	}()
+	return ours, ctx.Err()
+}
+
+func TestAVendorThatAcceptsAndNeverAnswersIsLeft(t *testing.T) {
+	for scheme, within := range map[string]time.Duration{"http": 2 * time.Minute, "https": 10 * time.Second} {
+		t.Run(scheme, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				transport := pollers.NewTransport()
+				transport.DialContext = silent
+				began := time.Now()
+				_, err := do(t.Context(), pollers.NewClient(pollers.ClientOptions{Transport: transport}), scheme+"://vendor.example/")
+				if took := time.Since(began); err == nil || took > within+time.Second {
+					t.Errorf("after %s: %v; want an error within %s", took, err, within)
+				}
+				transport.CloseIdleConnections()
+			})
+		})
+	}
+}
+
+func TestAnAnswerThatTookLongIsNoClockThatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := pollers.NewClient(pollers.ClientOptions{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			dated := time.Now().Add(time.Second)
+			time.Sleep(5 * time.Minute)
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Date": {dated.UTC().Format(http.TimeFormat)}}, Body: http.NoBody, Request: r}, nil
+		})})
+		if _, err := do(t.Context(), client, "https://vendor.example/"); err != nil {
+			t.Fatal(err)
+		}
+		if d, ok := client.Skew(); !ok || d != 0 {
+			t.Errorf("the skew is %s, %v; want none", d, ok)
+		}
+	})
 }

@@ -2,14 +2,18 @@ package pollers
 
 import (
 	"context"
+	"math/rand/v2"
+	"net/http"
 	"time"
 )
 
 // What only tests reach.
 var (
-	Backoff    = backoff
+	Backoff    = func(attempt int) time.Duration { return backoff(attempt, rand.N[time.Duration]) }
 	RetryAfter = retryAfter
-	Exhausted  = exhausted
+	// NewTransport is the one that every client has.
+	NewTransport = newTransport
+	Exhausted    = exhausted
 )
 
 // SetLease shortens the time after which a silent worker's window is given to another.
@@ -29,3 +33,51 @@ const (
 	FirstProbe   = firstProbe
 	OnceAttempts = onceAttempts
 )
+
+// The parts of a backend, for one in memory.
+type (
+	Backend  = backend
+	Queue    = queue
+	Taker    = taker
+	Delivery = delivery
+	Hold     = hold
+	Raw      = raw
+	Pipeline = pipeline
+	Mirror   = mirror
+	Versions = versions
+)
+
+// NewBackend puts a backend together that never holds its workers back.
+func NewBackend(q Queue, r Raw, m Mirror, v Versions, ledger, budgets, sources Store) Backend {
+	return Backend{
+		queue: q, raw: r, mirror: m, copies: v, ledger: ledger, budgets: budgets, sources: sources,
+		behind:   func(context.Context, time.Time) (string, error) { return "", nil },
+		announce: func(context.Context) {},
+	}
+}
+
+// Pace is how fast a simulated Runner lives.
+type Pace struct {
+	Tick, Lease time.Duration
+	Jitter      func(n time.Duration) time.Duration
+}
+
+// NewRunnerOn makes a Runner on any backend.
+func NewRunnerOn(ctx context.Context, b Backend, sources []*Source, o Options, p Pace) (*Runner, error) {
+	r := newRunner(b, sources, o)
+	r.tick, r.lease, r.jitter = p.Tick, p.Lease, p.Jitter
+	return r, r.open(ctx)
+}
+
+// NewDelivery is a window that a queue in memory gives.
+func NewDelivery(key string, task []byte, h Hold) *Delivery {
+	return &delivery{Key: key, Task: task, hold: h}
+}
+
+// WindowKey names a window in the queue and in the ledger.
+func WindowKey(source string, w Window) string { return windowKey(source, w) }
+
+// Simulate gives a source's client another network and clock.
+func (s *Source) Simulate(network http.RoundTripper, now func() time.Time, jitter func(n time.Duration) time.Duration) {
+	s.client.http.Transport, s.client.now, s.client.jitter = network, now, jitter
+}

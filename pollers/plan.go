@@ -104,8 +104,8 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 		class = ClassLive
 	}
 	switch {
-	case e.ReadAt.IsZero():
-		return class, true
+	case e.ReadAt.IsZero(), e.ReadAt.Sub(now) > maxLag:
+		return class, true // a reading in the future was made under a clock that was ahead, and may have missed what came since
 	case !p.OnceSince.IsZero():
 		young := open || now.Sub(e.To) < p.maxSettle()
 		return class, e.ReadAt.Before(p.OnceSince) && (young || e.State != StateComplete || e.ReadAt.Before(end))
@@ -126,7 +126,8 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 			return ClassSettle, true
 		}
 	}
-	return 0, false
+	// A reading beyond the schedule that failed, or whose worker died, is made good, whatever it was for.
+	return class, e.State == StateFailed || e.State == StateRunning
 }
 
 // waits tells whether a window failed and is left alone for now, or, by run --once, for good.
@@ -139,7 +140,7 @@ func (p Plan) waits(e Entry, now time.Time) bool {
 			return true
 		}
 	}
-	return now.Before(e.RetryAt)
+	return now.Before(e.RetryAt) && e.RetryAt.Sub(now) <= maxRetryAfter+maxLag // later than that says only a clock that was ahead
 }
 
 // GaveUp tells whether run --once tries this window no more.

@@ -2,13 +2,12 @@ package pollers
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,22 +26,20 @@ type Options struct {
 
 // Runner plans and reads the windows of its sources. Any number of them, in any number of processes, share the work.
 type Runner struct {
-	broker  *broker.Broker
+	backend
 	options Options
 	log     *slog.Logger
 	now     func() time.Time
 
-	list    []*Source
-	sources Store // their states
-	ledger  *Ledger
-	book    *broker.Bucket // the ledger's, for following it
-	mirror  *broker.Mirror
-	view    *ledgerView // the planner's
-	budgets map[string]*Budget
-	plans   map[string]map[string]Plan // by source and stream
-	gate    gate
-	stuck   map[string]*stuck // by source
-	lease   time.Duration
+	list   []*Source
+	book   *Ledger
+	view   *ledgerView                // the planner's
+	turns  map[string]*Budget         // by source
+	plans  map[string]map[string]Plan // by source and stream
+	gate   gate
+	lease  time.Duration
+	tick   time.Duration
+	jitter jitter
 
 	mu     sync.Mutex
 	counts map[string]Counts
@@ -70,41 +67,43 @@ const tick = 500 * time.Millisecond
 
 // NewRunner makes a runner for sources. The broker must be provisioned.
 func NewRunner(ctx context.Context, b *broker.Broker, sources []*Source, o Options) (*Runner, error) {
+	back, err := onBroker(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	r := newRunner(back, sources, o)
+	if err := r.open(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func newRunner(b backend, sources []*Source, o Options) *Runner {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Runner{
-		broker: b, options: o, log: o.Logger, now: o.Now, list: sources, budgets: make(map[string]*Budget),
-		plans: make(map[string]map[string]Plan), counts: make(map[string]Counts), lease: lease,
-		denied: make(map[string]denial), stuck: make(map[string]*stuck),
+	return &Runner{
+		backend: b, options: o, log: o.Logger, now: o.Now, list: sources, book: NewLedger(b.ledger), view: newLedgerView(),
+		turns: make(map[string]*Budget), plans: make(map[string]map[string]Plan), counts: make(map[string]Counts),
+		denied: make(map[string]denial), lease: lease, tick: tick, jitter: mathrand.N[time.Duration],
 	}
-	ledger, err := b.Bucket(ctx, broker.LedgerBucket)
-	if err != nil {
-		return nil, err
-	}
-	budget, err := b.Bucket(ctx, broker.BudgetBucket)
-	if err != nil {
-		return nil, err
-	}
-	states, err := b.Bucket(ctx, broker.SourcesBucket)
-	if err != nil {
-		return nil, err
-	}
-	r.ledger, r.sources, r.book = NewLedger(ledger), states, ledger
-	r.mirror, r.view = broker.NewMirror(), newLedgerView()
-	for _, s := range sources {
-		if err := r.add(ctx, s, budget); err != nil {
-			return nil, err
+}
+
+// open makes the plans of all sources.
+func (r *Runner) open(ctx context.Context) error {
+	for _, s := range r.list {
+		if err := r.add(ctx, s); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // add makes a source's plans and gives its room the account's budget.
-func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
+func (r *Runner) add(ctx context.Context, s *Source) error {
 	state, err := loadState(ctx, r.sources, s, r.now())
 	if err != nil {
 		return err
@@ -119,12 +118,12 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 			return err
 		}
 	}
-	budget := s.budget(budgets, r.now)
-	r.budgets[s.Settings.Name] = budget
+	budget := s.budget(r.budgets, r.now)
+	budget.jitter = r.jitter
+	r.turns[s.Settings.Name] = budget
 	s.client.Bind(budget.Take)
-	s.seen = &seen{broker: r.broker, source: s.Settings.Name}
+	s.seen = &seen{copies: r.copies, source: s.Settings.Name}
 	s.client.hold = budget.Hold
-	r.stuck[s.Settings.Name] = newStuck(r.broker)
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := s.plan(stream, state)
@@ -144,51 +143,24 @@ func (r *Runner) Run(ctx context.Context) error {
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	r.gate.look(ctx, r.broker, r.log, r.now()) // before the first window is taken
-	wg.Go(func() { r.gate.watch(ctx, r.broker, r.log, r.now) })
-	wg.Go(func() { r.broker.Announce(ctx, "poll."+strings.ToLower(rand.Text())) })
-	wg.Go(func() { _ = r.book.Follow(ctx, r.mirror) }) // it ends with the context alone
+	r.lookAtGate(ctx) // before the first window is taken
+	wg.Go(func() { r.watchGate(ctx) })
+	wg.Go(func() { r.announce(ctx) })
+	wg.Go(func() { _ = r.mirror.Follow(ctx) }) // it ends with the context alone
 	for _, s := range r.list {
 		for range s.Settings.Concurrency {
-			var consumer *broker.Consumer
-			err := r.broker.Await(ctx, func(ctx context.Context) (err error) {
-				consumer, err = r.broker.Consumer(ctx, windowConsumer(s, r.lease))
-				return err
-			})
+			windows, err := r.queue.Taker(ctx, s, r.lease)
 			if err != nil {
 				cancel()
 				return err
 			}
-			w := &worker{Runner: r, source: s, consumer: consumer}
+			w := &worker{Runner: r, source: s, windows: windows}
 			wg.Go(func() { w.run(ctx) })
 		}
 	}
 	err := r.plan(ctx)
 	cancel()
 	return err
-}
-
-// windowConsumer describes the consumer that all workers of a source share.
-func windowConsumer(s *Source, lease time.Duration) broker.ConsumerConfig {
-	return broker.ConsumerConfig{
-		Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
-		MaxAckPending: s.Settings.Concurrency, AckWait: lease,
-	}
-}
-
-// TakeOver makes windows that are held by nobody any more free at once, without waiting for their leases. Only a process that
-// knows that it is alone may say so: one that has just started the server.
-func TakeOver(ctx context.Context, b *broker.Broker, sources []*Source) error {
-	for _, s := range sources {
-		consumer, err := b.Consumer(ctx, windowConsumer(s, lease))
-		if err == nil {
-			err = consumer.Reset(ctx)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // plan offers what is due, again and again. Its copy of the ledger may lag: it then offers a window that was just
@@ -211,7 +183,7 @@ func (r *Runner) plan(ctx context.Context) error {
 			return nil
 		}
 		failing = err != nil
-		if err := wait(ctx, tick); err != nil {
+		if err := wait(ctx, r.tick); err != nil {
 			return err
 		}
 	}
@@ -232,12 +204,9 @@ func (r *Runner) offerAll(ctx context.Context) (left int, err error) {
 // what becomes urgent meanwhile must not wait behind it.
 func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	name := s.Settings.Name
-	queued, err := r.broker.Subjects(ctx, broker.Windows, subjectOf(name, ""))
+	queued, err := r.queue.Queued(ctx, name)
 	if err != nil {
 		return 1, err
-	}
-	if freed, err := r.stuck[name].free(ctx, windowConsumer(s, r.lease).Name, queued, time.Now()); err != nil || freed > 0 {
-		return 1, err // the queue is looked at anew
 	}
 	state, err := readState(ctx, r.sources, name)
 	if err != nil {
@@ -256,18 +225,15 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 		if room <= 0 {
 			break
 		}
-		subject := subjectOf(name, windowKey(name, task.Window))
-		if _, is := queued[subject]; is {
+		if queued[windowKey(name, task.Window)] {
 			continue
 		}
 		value, err := json.Marshal(task)
 		if err != nil {
 			return left, fmt.Errorf("encode a window: %w", err)
 		}
-		result := r.broker.Publish(ctx, []broker.Message{{Subject: subject, Data: value}})[0]
-		// A full subject means that another planner was first.
-		if result.Err != nil && !errors.Is(result.Err, broker.ErrFull) {
-			return left, fmt.Errorf("queue window %s of %s: %w", WindowID(task.Window), name, result.Err)
+		if err := r.queue.Offer(ctx, name, task.Window, value); err != nil {
+			return left, fmt.Errorf("queue window %s of %s: %w", WindowID(task.Window), name, err)
 		}
 		room--
 	}
@@ -303,14 +269,6 @@ func (r *Runner) due(s *Source, state sourceState) (due []Task, waiting int, err
 		due = append(due, tasks...)
 	}
 	return due, waiting, nil
-}
-
-// subjectOf is the subject of a window's key, or the filter of a source's windows.
-func subjectOf(source, key string) string {
-	if key == "" {
-		return events.WindowSubjects + "." + source + ".>"
-	}
-	return events.WindowSubjects + "." + key
 }
 
 func (r *Runner) count(s *Source, records int) {
@@ -379,7 +337,7 @@ func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
 		return p, err
 	}
 	p.Paused = state.Paused
-	entries, err := r.ledger.All(ctx, s.Settings.Name)
+	entries, err := r.book.All(ctx, s.Settings.Name)
 	if err != nil {
 		return p, err
 	}
@@ -419,50 +377,21 @@ const (
 	gateFill = 80
 )
 
-func (g *gate) watch(ctx context.Context, b *broker.Broker, log *slog.Logger, now func() time.Time) {
-	for wait(ctx, gateLook) == nil {
-		g.look(ctx, b, log, now())
+func (r *Runner) watchGate(ctx context.Context) {
+	for wait(ctx, max(gateLook, r.tick)) == nil {
+		r.lookAtGate(ctx)
 	}
 }
 
-// look leaves the gate as it is when the broker cannot be asked.
-func (g *gate) look(ctx context.Context, b *broker.Broker, log *slog.Logger, now time.Time) {
-	why, err := behind(ctx, b, now)
+// lookAtGate leaves the gate as it is when the broker cannot be asked.
+func (r *Runner) lookAtGate(ctx context.Context) {
+	why, err := r.behind(ctx, r.now())
 	if err != nil {
 		return
 	}
-	if was := g.closed.Swap(why != ""); why != "" && !was {
-		log.Warn("nothing more is fetched for now", "why", why)
+	if was := r.gate.closed.Swap(why != ""); why != "" && !was {
+		r.log.Warn("nothing more is fetched for now", "why", why)
 	} else if why == "" && was {
-		log.Info("fetching goes on")
+		r.log.Info("fetching goes on")
 	}
-}
-
-// behind tells why no more records may be fetched; "" when they may. Records that are processed make room first.
-func behind(ctx context.Context, b *broker.Broker, now time.Time) (why string, err error) {
-	for {
-		state, err := b.StreamState(ctx, broker.Raw)
-		if err != nil {
-			return "", err
-		}
-		if state.MaxBytes <= 0 || state.Bytes*100 <= uint64(state.MaxBytes)*gateFill {
-			break
-		}
-		trimmed, err := b.TrimRaw(ctx)
-		if err != nil {
-			return "", err
-		}
-		if !trimmed {
-			return fmt.Sprintf("%s holds %d bytes that are not processed yet, more than %d %% of PARLEY_RAW_MAX_BYTES (%d); processors must catch up",
-				broker.Raw, state.Bytes, gateFill, state.MaxBytes), nil
-		}
-	}
-	oldest, err := b.OldestUnprocessed(ctx)
-	if err != nil || oldest.IsZero() {
-		return "", err
-	}
-	if age, limit := now.Sub(oldest), b.Options().RawRetention/gateAge; age > limit {
-		return fmt.Sprintf("the oldest record that is not processed yet is %s old, more than a quarter of PARLEY_RAW_RETENTION; processors must catch up", age.Round(time.Minute)), nil
-	}
-	return "", nil
 }

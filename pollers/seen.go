@@ -11,7 +11,7 @@ import (
 // seen remembers which version of an entity RAW has, for streams whose lists tell whether an entity changed. What it forgets is read
 // once more, so it may age.
 type seen struct {
-	broker *broker.Broker
+	copies versions
 	source string
 }
 
@@ -25,7 +25,7 @@ func (s *seen) versions(ctx context.Context, stream string, keys []string) (map[
 	for i, key := range keys {
 		subjects[i] = s.subject(stream, key)
 	}
-	found, err := s.broker.Last(ctx, broker.Seen, subjects)
+	found, err := s.copies.Last(ctx, broker.Seen, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("what was read of %s: %w", stream, err)
 	}

@@ -217,7 +217,7 @@ func pause(ctx context.Context, store Store, name, reason string, now time.Time)
 // probe asks the vendor whether the credentials hold again, if it is time and no other process
 // does. It gives whether the source is still paused.
 func (s *Source) probe(ctx context.Context, store Store, state sourceState, now time.Time) (paused bool, err error) {
-	if now.Before(state.ProbeAt) {
+	if now.Before(state.ProbeAt) && state.ProbeAt.Sub(now) <= longestProbe { // later than that says only a clock that was ahead
 		return true, nil
 	}
 	state.Probes++

@@ -113,7 +113,7 @@ func TestAVendorWhoseClockIsBehindIsAskedUntilItsWindowHasEnded(t *testing.T) {
 	t.Parallel()
 	plan := basicPlan(t)
 	plan.Lag = 5 * minute
-	read := []pollers.Entry{entry(t, "17T00 17T14 18T00"), entry(t, "17T14 17T15 17T15:00")}
+	read := []pollers.Entry{entry(t, "17T00 17T14 17T15:00"), entry(t, "17T14 17T15 17T15:00")}
 	for now, want := range map[string]string{
 		"17T15:00": "live 17T15:00-17T16:00", "17T15:02": "live 17T15:00-17T16:00, live 17T14:00-17T15:00",
 		"17T15:05": "live 17T15:00-17T16:00, live 17T14:00-17T15:00",

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -26,23 +25,23 @@ const (
 // source's consumer, whose limit of unacknowledged windows is the source's concurrency.
 type worker struct {
 	*Runner
-	source   *Source
-	consumer *broker.Consumer
+	source  *Source
+	windows taker
 }
 
 // run takes windows until the context ends.
 func (w *worker) run(ctx context.Context) {
 	// What the server would still send here goes to another worker instead of waiting for its lease.
-	defer w.consumer.Close()
+	defer w.windows.Close()
 	failures := 0
 	for ctx.Err() == nil {
 		if !w.mayTake(ctx) {
 			_ = wait(ctx, idle)
 			continue
 		}
-		deliveries, err := w.consumer.Next(ctx, 1)
-		if err == nil && len(deliveries) > 0 {
-			err = w.take(ctx, deliveries[0])
+		d, err := w.windows.Next(ctx)
+		if err == nil && d != nil {
+			err = w.take(ctx, d)
 		}
 		if err == nil {
 			failures = 0
@@ -79,27 +78,27 @@ func (w *worker) mayTake(ctx context.Context) bool {
 
 // take reads one window: ledger, records, ledger, and only then the acknowledgement. A crash between any two reads
 // the window again and never skips it.
-func (w *worker) take(ctx context.Context, d *broker.Delivery) error {
+func (w *worker) take(ctx context.Context, d *delivery) error {
 	var task Task
-	if err := json.Unmarshal(d.Data, &task); err != nil {
-		w.log.Error("a queued window cannot be read; it is planned anew", "subject", d.Subject, "error", err.Error())
-		return d.Ack()
+	if err := json.Unmarshal(d.Task, &task); err != nil {
+		w.log.Error("a queued window cannot be read; it is planned anew", "window", d.Key, "error", err.Error())
+		return w.done(ctx, d)
 	}
-	entry, err := w.ledger.Get(ctx, w.source.Settings.Name, task.Window)
+	entry, err := w.book.Get(ctx, w.source.Settings.Name, task.Window)
 	if err != nil {
 		return err
 	}
 	plan, ok := w.plans[w.source.Settings.Name][task.Stream]
 	if _, denied := w.denial(w.source.Settings.Name, task.Stream, w.now()); denied || !ok {
-		return d.Ack() // the stream is no longer selected, or may not be read
+		return w.done(ctx, d) // the stream is no longer selected, or may not be read
 	}
 	plan.Lag = w.source.lag()
 	if _, due := plan.due(entry, w.now()); !due {
-		return d.Ack() // it was read; only its acknowledgement was lost
+		return w.done(ctx, d) // it was read; only its acknowledgement was lost
 	}
 	before := entry
 	entry.State = StateRunning
-	if entry, err = w.ledger.Set(ctx, w.source.Settings.Name, entry); err != nil {
+	if entry, err = w.book.Set(ctx, w.source.Settings.Name, entry); err != nil {
 		if errors.Is(err, broker.ErrConflict) {
 			return d.Return(idle) // another worker has it
 		}
@@ -113,8 +112,16 @@ func (w *worker) take(ctx context.Context, d *broker.Delivery) error {
 	return w.completed(ctx, d, plan, entry)
 }
 
+// done says that a window needs no more work. The ledger has said so before: without an answer the window comes again and is dropped, and
+// nobody waits for one that a lost server will never give.
+func (w *worker) done(ctx context.Context, d *delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, w.lease)
+	defer cancel()
+	return d.Done(ctx)
+}
+
 // keep prolongs the lease until the returned function is called.
-func (w *worker) keep(ctx context.Context, d *broker.Delivery) (stop func()) {
+func (w *worker) keep(ctx context.Context, d *delivery) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -141,16 +148,19 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 	if err != nil {
 		return entry, err
 	}
-	before := entry
+	was := entry
 	entry.State, entry.ReadAt = StateComplete, started
 	entry.Records, entry.Requests = out.records+reading.Unchanged, reading.Requests
 	if out.records > 0 || reading.Unchanged == 0 {
 		entry.Fingerprint = hex.EncodeToString(out.sum[:])
 	}
-	entry.compare(before)
+	entry.compare(was)
 	entry.Attempts, entry.Error, entry.FailedAt, entry.RetryAt = 0, "", time.Time{}, time.Time{}
-	if reading.Capped {
-		return w.split(ctx, plan, entry)
+	if !reading.Capped {
+		return entry, nil
+	}
+	if entry, err = w.split(ctx, plan, entry); err != nil {
+		return was, err // its cap hides a part of it: without its halves this was no reading
 	}
 	return entry, nil
 }
@@ -164,7 +174,7 @@ func (w *worker) split(ctx context.Context, plan Plan, entry Entry) (Entry, erro
 		return entry, nil
 	}
 	for _, half := range []Window{older, newer} {
-		_, err := w.ledger.Set(ctx, w.source.Settings.Name, Entry{Window: half, State: StatePlanned})
+		_, err := w.book.Set(ctx, w.source.Settings.Name, Entry{Window: half, State: StatePlanned})
 		if err != nil && !errors.Is(err, broker.ErrConflict) {
 			return entry, err
 		}
@@ -173,20 +183,20 @@ func (w *worker) split(ctx context.Context, plan Plan, entry Entry) (Entry, erro
 	return entry, nil
 }
 
-func (w *worker) completed(ctx context.Context, d *broker.Delivery, plan Plan, entry Entry) error {
+func (w *worker) completed(ctx context.Context, d *delivery, plan Plan, entry Entry) error {
 	return w.conclude(ctx, entry, func() error {
 		if entry.State == StatePartial {
 			w.log.Warn("a window is partial: the vendor's cap was reached at its finest grain",
 				"source", w.source.Settings.Name, "stream", entry.Stream, "from", entry.From, "to", entry.To, "grain", plan.Stream.Grain.String())
 		}
-		return d.AckWait(ctx)
+		return w.done(ctx, d)
 	})
 }
 
 // conclude writes what became of the window, and only then answers for the delivery. Who lost the lease does
 // neither: the window is another worker's, whose word counts.
 func (w *worker) conclude(ctx context.Context, entry Entry, answer func() error) error {
-	_, err := w.ledger.Set(ctx, w.source.Settings.Name, entry)
+	_, err := w.book.Set(ctx, w.source.Settings.Name, entry)
 	if errors.Is(err, broker.ErrConflict) {
 		return nil
 	}
@@ -198,7 +208,7 @@ func (w *worker) conclude(ctx context.Context, entry Entry, answer func() error)
 
 // failed says in the ledger why a window was not read and when it is tried again. The task is
 // acknowledged and planned anew then: a window that waits holds no place in the queue.
-func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry Entry, err error) error {
+func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, err error) error {
 	name := w.source.Settings.Name
 	if ctx.Err() != nil {
 		return w.giveBack(ctx, d, before, entry)
@@ -224,7 +234,7 @@ func (w *worker) failed(ctx context.Context, d *broker.Delivery, before, entry E
 	default:
 		entry = w.blame(ctx, entry, err, text, now)
 	}
-	return w.conclude(ctx, entry, func() error { return d.AckWait(ctx) })
+	return w.conclude(ctx, entry, func() error { return w.done(ctx, d) })
 }
 
 // blame counts a failure of the window and sets when it is tried again.
@@ -234,10 +244,11 @@ func (w *worker) blame(ctx context.Context, entry Entry, err error, text string,
 	}
 	entry.Attempts++
 	entry.State, entry.Error, entry.FailedAt = StateFailed, text, now.UTC()
-	delay := backoff(entry.Attempts)
+	delay := backoff(entry.Attempts, w.jitter)
 	if asked, ok := events.RetryDelay(err); ok {
+		asked = min(asked, maxRetryAfter)
 		delay = max(delay, asked)
-		if holdErr := w.budgets[w.source.Settings.Name].Hold(ctx, asked); holdErr != nil {
+		if holdErr := w.turns[w.source.Settings.Name].Hold(ctx, asked); holdErr != nil {
 			w.log.Warn("the budget cannot be held back", "source", w.source.Settings.Name, "error", holdErr.Error())
 		}
 	}
@@ -254,17 +265,20 @@ func (w *worker) blame(ctx context.Context, entry Entry, err error, text string,
 }
 
 // giveBack returns a window that a stop interrupted, so that another process takes it at once.
-func (w *worker) giveBack(ctx context.Context, d *broker.Delivery, before, entry Entry) error {
+func (w *worker) giveBack(ctx context.Context, d *delivery, before, entry Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	entry.State = before.State
 	return w.conclude(ctx, entry, func() error { return d.Return(0) })
 }
 
+// jitter gives a random time below n.
+type jitter func(n time.Duration) time.Duration
+
 // backoff grows from half a second to ten minutes, with full jitter above a floor.
-func backoff(attempt int) time.Duration {
+func backoff(attempt int, random jitter) time.Duration {
 	limit := min(500*time.Millisecond<<min(attempt-1, 12), 10*time.Minute)
-	return limit/4 + mathrand.N(limit*3/4+1)
+	return limit/4 + random(limit*3/4+1)
 }
 
 // publication is one reading's way to RAW.
@@ -272,12 +286,13 @@ type publication struct {
 	worker      *worker
 	ctx         context.Context
 	window      Window
-	pipeline    *broker.Pipeline
+	pipeline    pipeline
 	id          string
 	traceparent string
 	records     int
 	sum         [16]byte         // of the records' fingerprints, whatever their order
 	versions    []broker.Message // of records on their way, to be remembered once RAW has them
+	lost        error            // RAW does not have every record of this reading, and never will
 }
 
 // versionBatch is how many records with a version travel before they are waited for: what dies then is read again.
@@ -286,23 +301,31 @@ const versionBatch = 256
 // flush waits until RAW has every record, and remembers those that have a version. An error of the broker only: what it stored before is
 // remembered or read again.
 func (p *publication) flush() error {
-	if err := p.pipeline.Flush(); err != nil || len(p.versions) == 0 {
+	if err := p.settle(p.pipeline.Flush()); err != nil || len(p.versions) == 0 {
 		return err
 	}
 	for _, m := range p.versions {
-		if err := p.pipeline.Send(m); err != nil {
+		if err := p.settle(p.pipeline.Send(m)); err != nil {
 			return err
 		}
 	}
 	p.versions = p.versions[:0]
-	return p.pipeline.Flush()
+	return p.settle(p.pipeline.Flush())
+}
+
+// settle keeps the pipeline's first error: the batch that it was about is gone, and a later one that lands does not bring it back.
+func (p *publication) settle(err error) error {
+	if p.lost == nil {
+		p.lost = err
+	}
+	return p.lost
 }
 
 func (w *worker) publish(ctx context.Context, window Window) *publication {
 	var id [24]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return &publication{
-		worker: w, ctx: ctx, window: window, pipeline: w.broker.Pipeline(ctx),
+		worker: w, ctx: ctx, window: window, pipeline: w.raw.Pipeline(ctx),
 		id:          hex.EncodeToString(id[:8]),
 		traceparent: "00-" + hex.EncodeToString(id[8:]) + "-" + hex.EncodeToString(id[:8]) + "-01",
 	}
@@ -338,12 +361,12 @@ func (p *publication) emit(r events.Record) error {
 	if reason != "" {
 		return p.bury(&r, event, reason)
 	}
-	if err := p.worker.broker.Offload(p.ctx, &event); err != nil {
+	if err := p.worker.raw.Offload(p.ctx, &event); err != nil {
 		return err
 	}
 	message := broker.Message{Subject: events.RawSubject(&r), Header: make(map[string][]string, 12), Data: event.Data}
 	event.SetHeaders(message.Header)
-	if err := p.pipeline.Send(message); err != nil || r.Version == "" {
+	if err := p.settle(p.pipeline.Send(message)); err != nil || r.Version == "" {
 		return err
 	}
 	p.versions = append(p.versions, source.seen.message(r.Stream, r.Key, r.Version))
@@ -392,11 +415,11 @@ func (p *publication) bury(r *events.Record, event events.Event, reason string) 
 	event.SetHeaders(header)
 	dead.SetHeaders(header)
 	header[broker.HeaderMsgID] = []string{events.StagePoll + ":" + r.Source + ":" + r.Fingerprint()}
-	result := p.worker.broker.Publish(p.ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: event.Data}})[0]
-	if result.Err != nil {
-		return fmt.Errorf("dead-letter a record of %s: %w", r.Source, result.Err)
+	first, err := p.worker.raw.Bury(p.ctx, broker.Message{Subject: dead.DeadSubject(), Header: header, Data: event.Data})
+	if err != nil {
+		return fmt.Errorf("dead-letter a record of %s: %w", r.Source, err)
 	}
-	if !result.Duplicate {
+	if first {
 		p.worker.bury(p.worker.source)
 	}
 	return nil
