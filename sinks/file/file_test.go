@@ -455,24 +455,27 @@ func TestManyPathsAreOpenInTurn(t *testing.T) {
 
 func TestAWrongURLGivesAllItsFaults(t *testing.T) {
 	for text, want := range map[string][]string{
-		"file:":                         {"names no directory"},
-		"file://host/dir":               {`names the host "host"`},
-		"file:///d?format=csv":          {"csv is not built yet"},
-		"file:///d?format=yaml":         {`is "yaml", want ndjson`},
-		"file:///d?compress=zstd&x=1":   {"zstd is not built yet", "parameter x: is unknown"},
-		"file:///d?path=../x":           {"do not begin with a dot"},
-		"file:///d?path=/x":             {"not empty"},
-		"file:///d?path=x//y":           {"not empty"},
-		"file:///d?path={kind}/{id}":    {"{id} is unknown"},
-		"file:///d?path=a%00b":          {"want letters"},
-		"file:///d?path=":               {"is empty"},
-		"file:///d?rotate_size=big":     {"want a size"},
-		"file:///d?rotate_size=-1":      {"want a size"},
-		"file:///d?rotate_size=NaN":     {"want a size"},
-		"file:///d?rotate_age=0":        {"want a duration"},
-		"file:///d?rotate_age=2h":       {"want a duration"},
-		"file:///d?format=a&format=b":   {"there 2 times"},
-		"file:///d?rotate_age=x&path=.": {"rotate_age", "path"},
+		"file:":                            {"names no directory"},
+		"file://host/dir":                  {`names the host "host"`},
+		"file:///d?format=yaml":            {`is "yaml", want ndjson or csv or parquet`},
+		"file:///d?compress=lz4&x=1":       {`is "lz4", want none or gzip or zstd`, "parameter x: is unknown"},
+		"file:///d?cells=raw":              {`is "raw", want safe or exact`},
+		"file:///d?rotate_idle=2h":         {"parameter rotate_idle"},
+		"file:///d?format=csv&path={date}": {"a csv file holds one kind"},
+		"file:///d?format=parquet&path=x":  {"a parquet file holds one kind"},
+		"file:///d?path=../x":              {"do not begin with a dot"},
+		"file:///d?path=/x":                {"not empty"},
+		"file:///d?path=x//y":              {"not empty"},
+		"file:///d?path={kind}/{id}":       {"{id} is unknown"},
+		"file:///d?path=a%00b":             {"want letters"},
+		"file:///d?path=":                  {"is empty"},
+		"file:///d?rotate_size=big":        {"want a size"},
+		"file:///d?rotate_size=-1":         {"want a size"},
+		"file:///d?rotate_size=NaN":        {"want a size"},
+		"file:///d?rotate_age=0":           {"want a duration"},
+		"file:///d?rotate_age=2h":          {"want a duration"},
+		"file:///d?format=a&format=b":      {"there 2 times"},
+		"file:///d?rotate_age=x&path=.":    {"rotate_age", "path"},
 	} {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -510,33 +513,4 @@ func TestARelativeDirectoryIsTaken(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-func FuzzPath(f *testing.F) {
-	f.Add("{kind}/{vendor}/x-{source}/{date}", "dev.parley.conversation.created", "acme", "/acme/eu", int64(0))
-	f.Add("{source}", "../..", "..", "/../..", int64(-1))
-	f.Fuzz(func(t *testing.T, template, kind, vendor, source string, unix int64) {
-		e := events.Event{Type: kind, Vendor: vendor, Source: source, Time: time.Unix(unix, 0)}
-		path, err := file.Path(template, &e)
-		if err != nil {
-			return
-		}
-		if !fs.ValidPath(path) || path == "." {
-			t.Errorf("got %q", path)
-		}
-		for segment := range strings.SplitSeq(path, "/") {
-			if segment == "" || segment[0] == '.' || len(segment) > 255 || strings.ContainsAny(segment, "\\\x00\n ") {
-				t.Errorf("got the segment %q in %q", segment, path)
-			}
-		}
-	})
-}
-
-func FuzzParseSize(f *testing.F) {
-	f.Add("64MiB")
-	f.Fuzz(func(t *testing.T, text string) {
-		if n, err := file.ParseSize(text); err == nil && (n < 1 || n > 1<<40) {
-			t.Errorf("%q gives %d", text, n)
-		}
-	})
 }
