@@ -27,6 +27,7 @@ import (
 	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
+	"github.com/parley-stream/parley/sinks/object"
 	"github.com/parley-stream/parley/sinks/stdout"
 )
 
@@ -69,6 +70,7 @@ type Sink struct {
 func Sinks() []Sink {
 	return []Sink{
 		{"file", file.New},
+		{"s3", object.New},
 		{"stdout", stdout.New},
 	}
 }
