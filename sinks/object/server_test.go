@@ -51,7 +51,7 @@ func withServer(run func() int) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	build := exec.Command("go", "-C", "../../tools/s3", "tool", "-n", "versitygw")
 	build.Stderr = os.Stderr
 	binary, err := build.Output()

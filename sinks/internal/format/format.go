@@ -24,6 +24,7 @@ package format
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -110,6 +111,9 @@ type Encoder interface {
 
 // Encoder makes the encoder of a file that begins with an event of this kind.
 func (f *Format) Encoder(kind events.Kind) Encoder {
+	if !slices.Contains(events.Kinds(), kind) {
+		kind = "" // one table for all of them, however many there are
+	}
 	if f.name == "parquet" {
 		return f.newParquet(kind)
 	}

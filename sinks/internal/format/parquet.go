@@ -98,14 +98,14 @@ func node(c *column) parquet.Node {
 // parquetEncoder writes rows.
 type parquetEncoder struct {
 	rows   *parquetRows
-	writer *parquet.Writer
+	writer *parquet.GenericWriter[any]
 	out    tail
 	held   int // of values that wait for their row group
 }
 
 func (f *Format) newParquet(kind events.Kind) *parquetEncoder {
 	e := &parquetEncoder{rows: f.parquetRows(kind)}
-	e.writer = parquet.NewWriter(&e.out, e.rows.options...)
+	e.writer = parquet.NewGenericWriter[any](&e.out, e.rows.options...)
 	return e
 }
 

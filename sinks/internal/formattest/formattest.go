@@ -126,8 +126,8 @@ func unmarshal(text []byte, into any) error {
 }
 
 func readParquet(content []byte) (all []events.Event, err error) {
-	r := parquet.NewReader(bytes.NewReader(content))
-	defer r.Close()
+	r := parquet.NewReader(bytes.NewReader(content)) //nolint:staticcheck // the reader of rows whose columns nobody declares
+	defer func() { err = errors.Join(err, r.Close()) }()
 	for {
 		row := map[string]any{}
 		err := r.Read(&row)
