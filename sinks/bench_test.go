@@ -34,7 +34,9 @@ func BenchmarkEventsToSinks(b *testing.B) {
 		}
 	}
 	round := 0
-	for _, name := range []string{"bare", "file", "requests"} {
+	for _, name := range []string{
+		"bare", "requests", "ndjson", "ndjson&compress=gzip", "ndjson&compress=zstd", "csv", "csv&compress=zstd", "parquet", "parquet&compress=zstd",
+	} {
 		b.Run(name, func(b *testing.B) {
 			cpu, start := cpuTime(), time.Now()
 			for b.Loop() {
@@ -43,7 +45,7 @@ func BenchmarkEventsToSinks(b *testing.B) {
 					bare(b, br, fmt.Sprint("bare-", round))
 					continue
 				}
-				open := fileSink(b, b.TempDir(), "")
+				open := fileSink(b, b.TempDir(), "format="+name)
 				if name == "requests" {
 					open = sinks.Requests((&peer{}).open, sinks.RequestOptions{})
 				}

@@ -22,6 +22,7 @@ import (
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
+	"github.com/parley-stream/parley/sinks/internal/formattest"
 	"github.com/parley-stream/parley/sinks/sinktest"
 	"github.com/parley-stream/parley/sinks/webhook"
 )
@@ -100,10 +101,10 @@ func drain(t testing.TB, r *sinks.Runner) {
 	}
 }
 
-// revisions reads the files: every line must be whole, and in one file entities are in order.
+// revisions reads the files: each must be whole, and in one file entities are in order.
 func revisions(t testing.TB, dir string) (got []int) {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*/*/*/*/*.ndjson"))
+	names, err := filepath.Glob(filepath.Join(dir, "[a-z]*/*/*/*/*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +113,12 @@ func revisions(t testing.TB, dir string) (got []int) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		list, err := formattest.Read(name, content)
+		if err != nil {
+			t.Fatal(err)
+		}
 		last := map[string]uint64{}
-		for line := range strings.Lines(string(content)) {
-			e, err := events.ParseStructured([]byte(strings.TrimSuffix(line, "\n")))
-			if err != nil || !strings.HasSuffix(line, "\n") {
-				t.Fatalf("%s: %v in %q", name, err, line)
-			}
+		for _, e := range list {
 			if e.Revision <= last[e.Subject] {
 				t.Errorf("%s: revision %d of %s after %d", name, e.Revision, e.Subject, last[e.Subject])
 			}
@@ -473,7 +474,7 @@ func child(dataDir string) {
 		os.Exit(1)
 	}
 	vars := settings.New("", map[string]string{"URL": os.Getenv("SINKS_TEST_HOOK")})
-	u := &url.URL{Scheme: "file", Path: os.Getenv("SINKS_TEST_OUT"), RawQuery: "rotate_size=16KB&rotate_age=1s"}
+	u := &url.URL{Scheme: "file", Path: os.Getenv("SINKS_TEST_OUT"), RawQuery: os.Getenv("SINKS_TEST_QUERY")}
 	r := sinks.NewRunner("archive", b, file.New(sinks.Settings{}, vars, u, sinks.Env{}), sinks.Options{})
 	if os.Getenv("SINKS_TEST_HOOK") != "" {
 		s := sinks.DecodeSettings("hook", vars)
@@ -486,7 +487,12 @@ func child(dataDir string) {
 }
 
 func TestKilledProcessesLeaveEveryEventOnce(t *testing.T) {
-	const kills = 20
+	for query, kills := range map[string]int{"": 20, "&compress=gzip": 8, "&format=csv&compress=zstd": 8, "&format=parquet": 8} {
+		t.Run("rotate_size=16KB&rotate_age=1s"+query, func(t *testing.T) { killed(t, "rotate_size=16KB&rotate_age=1s"+query, kills) })
+	}
+}
+
+func killed(t *testing.T, query string, kills int) {
 	dataDir, dir := t.TempDir(), t.TempDir()
 	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, SyncInterval: time.Minute})
 	if err != nil {
@@ -498,7 +504,7 @@ func TestKilledProcessesLeaveEveryEventOnce(t *testing.T) {
 	}
 	spawn := func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "SINKS_TEST_CHILD="+dataDir, "SINKS_TEST_OUT="+dir)
+		cmd.Env = append(os.Environ(), "SINKS_TEST_CHILD="+dataDir, "SINKS_TEST_OUT="+dir, "SINKS_TEST_QUERY="+query)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -530,10 +536,10 @@ func TestKilledProcessesLeaveEveryEventOnce(t *testing.T) {
 		_ = p.Process.Kill()
 		_ = p.Wait()
 	}
-	r := sinks.NewRunner("archive", b, fileSink(t, dir, "rotate_size=16KB&rotate_age=1s"), sinks.Options{})
+	r := sinks.NewRunner("archive", b, fileSink(t, dir, query), sinks.Options{})
 	run(t, r)
 	drain(t, r)
 	wantOnce(t, revisions(t, dir), published)
-	names, _ := filepath.Glob(filepath.Join(dir, "*/*/*/*/*.ndjson"))
+	names, _ := filepath.Glob(filepath.Join(dir, "[a-z]*/*/*/*/*"))
 	t.Log(strconv.Itoa(published) + " events in " + strconv.Itoa(len(names)) + " files")
 }

@@ -27,6 +27,8 @@ type Settings struct {
 // Env is what the process lends to a sink.
 type Env struct {
 	Stdout io.Writer
+	// DataDir is where a sink may keep files of its own.
+	DataDir string
 }
 
 // Start is where a new sink begins: with all that EVENTS holds (the zero value), with what is new, or at a time.

@@ -1,44 +1,43 @@
 package file
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
 )
 
 // The commit of a file, one step after the other; each can be tried again, and a crash between any two is mended by recover.
 //
 //	open/<n>                       a file that may be torn or not; a crash throws it away, its events come again
-//	pending/<path>/<stem>.pending  whole, synced, decided: it will be published, now or by the next owner
-//	done/<path>/<stem>.mark        the mark beside it, a hard link: it outlives what a loader does to the published file
-//	<dir>/<path>/<stem>.ndjson     published, by one rename out of pending: there is no moment in which it is in both or in neither, so
+//	pending/<path>/<name>.pending  whole, synced, decided: it will be published, now or by the next owner
+//	done/<path>/<name>.mark        the mark beside it, a hard link: it outlives what a loader does to the published file
+//	<dir>/<path>/<name>            published, by one rename out of pending: there is no moment in which it is in both or in neither, so
 //	                               the next owner knows by pending alone whether it was published, even when a loader has deleted it since
 var steps = []struct {
 	name string
-	run  func(*Sink, *output) error
+	run  func(*Sink, *rolling.File) error
 }{
-	{"write", (*Sink).write},
 	// The bytes are on the disk before the name says that they are.
-	{"sync", func(_ *Sink, out *output) error { return lossy(out.file.Sync()) }},
-	{"pending directory", func(s *Sink, out *output) error { return s.mkdir(s.pendingDir(out.partition.path)) }},
-	{"intend", func(s *Sink, out *output) error { return s.root.Rename(out.temp, s.pending(out.name())) }},
+	{"sync", func(_ *Sink, out *rolling.File) error { return lossy(out.Spool.Sync()) }},
+	{"pending directory", func(s *Sink, out *rolling.File) error { return s.mkdir(s.pendingDir(out.Path)) }},
+	{"intend", func(s *Sink, out *rolling.File) error { return s.root.Rename(out.Temp, s.pending(nameOf(out))) }},
 	// The intent is on the disk before the mark: a mark without an intent says "published".
-	{"sync intent", func(s *Sink, out *output) error { return lossy(s.sync(s.pendingDir(out.partition.path))) }},
-	{"done directory", func(s *Sink, out *output) error { return s.mkdir(s.doneDir(out.partition.path)) }},
+	{"sync intent", func(s *Sink, out *rolling.File) error { return lossy(s.sync(s.pendingDir(out.Path))) }},
+	{"done directory", func(s *Sink, out *rolling.File) error { return s.mkdir(s.doneDir(out.Path)) }},
 	// The mark is on the disk before the file can be seen: once a loader can take it away, nothing else says that its events were written.
-	{"mark", func(s *Sink, out *output) error { return s.mark(out.name()) }},
-	{"sync mark", func(s *Sink, out *output) error { return lossy(s.sync(s.doneDir(out.partition.path))) }},
-	{"directory", func(s *Sink, out *output) error { return s.mkdir(out.partition.path) }},
-	{"publish", func(s *Sink, out *output) error { return s.publish(out.name()) }},
+	{"mark", func(s *Sink, out *rolling.File) error { return s.mark(nameOf(out)) }},
+	{"sync mark", func(s *Sink, out *rolling.File) error { return lossy(s.sync(s.doneDir(out.Path))) }},
+	{"directory", func(s *Sink, out *rolling.File) error { return s.mkdir(out.Path) }},
+	{"publish", func(s *Sink, out *rolling.File) error { return s.publish(nameOf(out)) }},
 	// The file is there for good before its events are acknowledged.
-	{"sync directory", func(s *Sink, out *output) error { return lossy(s.sync(out.partition.path)) }},
+	{"sync directory", func(s *Sink, out *rolling.File) error { return lossy(s.sync(out.Path)) }},
 }
 
 // lossy marks the error of a sync: the kernel may have dropped what was not written, and a second sync would say that all is well.
@@ -49,33 +48,22 @@ func lossy(err error) error {
 	return fmt.Errorf("%w: %w", sinks.ErrReopen, err)
 }
 
-// name is the file's path below the directory.
-func (out *output) name() string {
-	first, last := out.sequences[0], out.sequences[len(out.sequences)-1]
-	return path.Join(out.partition.path, fileName(first, last))
-}
+// nameOf is the file's path below the directory.
+func nameOf(out *rolling.File) string { return path.Join(out.Path, out.Name()) }
 
-// commit makes every closed file durable, in order.
-func (s *Sink) commit() error {
-	for len(s.closing) > 0 {
-		out := s.closing[0]
-		for ; out.done < len(steps); out.done++ {
-			step := steps[out.done]
-			err := s.fault(step.name)
-			if err == nil {
-				err = step.run(s, out)
-			}
-			if err != nil {
-				return fmt.Errorf("commit %s: %s: %w", out.name(), step.name, err)
-			}
+// Commit implements rolling.Destination.
+func (s *Sink) Commit(_ context.Context, out *rolling.File) error {
+	for ; out.Done < len(steps); out.Done++ {
+		step := steps[out.Done]
+		err := s.fault(step.name)
+		if err == nil {
+			err = step.run(s, out)
 		}
-		_ = out.file.Close() // it is synced
-		p := out.partition
-		p.committed = out.sequences[len(out.sequences)-1]
-		s.marks = append(s.marks, mark{name: out.name(), last: p.committed, at: time.Now()})
-		s.durable = append(s.durable, out.sequences...)
-		s.closing = s.closing[1:]
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
 	}
+	s.marks = append(s.marks, mark{name: nameOf(out), last: out.Last(), at: time.Now()})
 	return nil
 }
 
@@ -151,23 +139,4 @@ func (d *directory) republish(name string) error {
 		}
 	}
 	return nil
-}
-
-const extension = ".ndjson"
-
-// fileName names a file after the first and last sequence of its path that it holds.
-func fileName(first, last uint64) string { return fmt.Sprintf("%020d-%020d%s", first, last, extension) }
-
-// parseName reads what fileName wrote; false for every other name.
-func parseName(name string) (last uint64, ok bool) {
-	stem, ok := strings.CutSuffix(name, extension)
-	if !ok || len(stem) != 41 || stem[20] != '-' {
-		return 0, false
-	}
-	first, err := strconv.ParseUint(stem[:20], 10, 64)
-	if err != nil {
-		return 0, false
-	}
-	last, err = strconv.ParseUint(stem[21:], 10, 64)
-	return last, err == nil && first <= last
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
 )
 
 // The names of files below hidden do not end like a published one's: a loader that looks there all the same reads nothing twice.
@@ -54,10 +55,8 @@ func (d *directory) pendingDir(dir string) string { return path.Join(d.state, "p
 func (d *directory) doneDir(dir string) string    { return path.Join(d.state, "done", dir) }
 
 // pending and done give where a file is before it is published, and its mark.
-func (d *directory) pending(name string) string { return withSuffix(d.pendingDir(name), pendingSuffix) }
-func (d *directory) done(name string) string    { return withSuffix(d.doneDir(name), markSuffix) }
-
-func withSuffix(name, suffix string) string { return strings.TrimSuffix(name, extension) + suffix }
+func (d *directory) pending(name string) string { return d.pendingDir(name) + pendingSuffix }
+func (d *directory) done(name string) string    { return d.doneDir(name) + markSuffix }
 
 // open implements sinks.Opener.
 func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
@@ -68,24 +67,14 @@ func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{
-		config:     c,
-		directory:  directory{root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil }},
-		partitions: make(map[string]*partition), known: make(map[group]*partition), open: make(map[*output]bool), pruned: time.Now(),
-	}
+	s := &Sink{directory: directory{root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil }}, pruned: time.Now()}
 	if err := s.prepare(o); err != nil {
 		_ = s.release()
 		return nil, fmt.Errorf("directory %s: %w", c.dir, err)
 	}
+	s.files = rolling.New(c.options, s)
 	for _, m := range s.marks {
-		dir := path.Dir(m.name)
-		p := s.partitions[dir]
-		if p == nil {
-			p = &partition{path: dir}
-			s.partitions[dir] = p
-		}
-		p.committed = max(p.committed, m.last)
-		p.taken = p.committed
+		s.files.Note(path.Dir(m.name), m.last)
 	}
 	return s, nil
 }
@@ -195,7 +184,7 @@ func (d *directory) stranger() (found string, err error) {
 		if entry.IsDir() && entry.Name() == hidden {
 			return fs.SkipDir
 		}
-		if _, ours := parseName(entry.Name()); ours {
+		if _, _, ours := rolling.ParseName(entry.Name()); ours {
 			found = name
 			return fs.SkipAll
 		}
@@ -242,7 +231,7 @@ func (d *directory) readMarks() error {
 		return err
 	}
 	for _, name := range names {
-		last, _ := parseName(path.Base(name))
+		_, last, _ := rolling.ParseName(path.Base(name))
 		if err := d.plausible(name, last); err != nil {
 			return err
 		}
@@ -274,7 +263,7 @@ func (d *directory) lastIn(dir string) (last uint64, err error) {
 		return 0, err
 	}
 	for _, entry := range entries {
-		n, ours := parseName(entry.Name())
+		_, n, ours := rolling.ParseName(entry.Name())
 		if !ours || n <= last {
 			continue
 		}
@@ -305,14 +294,12 @@ func (s *Sink) prune(floor uint64, now time.Time) {
 	s.marks = kept
 }
 
-func (d *directory) temporary() (*os.File, string, error) {
-	if err := d.fault("create"); err != nil {
-		return nil, "", err
-	}
+// Create implements rolling.Destination.
+func (d *directory) Create(out *rolling.File) (err error) {
 	d.temps++
-	name := path.Join(d.state, "open", fmt.Sprintf("%08d", d.temps))
-	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
-	return f, name, err
+	out.Temp = path.Join(d.state, "open", fmt.Sprintf("%08d", d.temps))
+	out.Spool, err = d.root.OpenFile(out.Temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	return err
 }
 
 // mkdir makes a directory and those above it, each synced in the one above. A symbolic link is refused: it could lead two paths into
@@ -372,9 +359,9 @@ func (d *directory) files(top, suffix string) (names []string, err error) {
 			}
 			return nil
 		}
-		stem, found := strings.CutSuffix(name, suffix)
-		if _, ours := parseName(path.Base(stem) + extension); found && ours && entry.Type().IsRegular() {
-			names = append(names, strings.TrimPrefix(stem, top+"/")+extension)
+		published, found := strings.CutSuffix(name, suffix)
+		if _, _, ours := rolling.ParseName(path.Base(published)); found && ours && entry.Type().IsRegular() {
+			names = append(names, strings.TrimPrefix(published, top+"/"))
 		}
 		return nil
 	})

@@ -1,12 +1,12 @@
 package file
 
 import (
-	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/sinks"
 )
 
 // Steps names the steps of a commit.
-func Steps() (names []string) {
+func Steps() []string {
+	names := []string{"write"}
 	for _, s := range steps {
 		names = append(names, s.name)
 	}
@@ -14,28 +14,16 @@ func Steps() (names []string) {
 }
 
 // SetFault makes steps fail.
-func SetFault(s sinks.Sink, fault func(step string) error) { s.(*Sink).fault = fault }
+func SetFault(s sinks.Sink, fault func(step string) error) {
+	f := s.(*Sink)
+	f.fault, f.files.Fault = fault, fault
+}
 
 // Abandon ends a sink as the end of its process does: descriptors close, nothing else happens.
 func Abandon(s sinks.Sink) {
 	f := s.(*Sink)
-	for out := range f.open {
-		_ = out.file.Close()
-	}
-	for _, out := range f.closing {
-		_ = out.file.Close()
+	for _, out := range f.files.Unfinished() {
+		_ = out.Spool.Close()
 	}
 	_ = f.release()
 }
-
-// Path gives an event's path under a template.
-func Path(template string, e *events.Event) (string, error) {
-	l, err := parseLayout(template)
-	if err != nil {
-		return "", err
-	}
-	return l.path(e), nil
-}
-
-// ParseSize reads a size.
-var ParseSize = parseSize

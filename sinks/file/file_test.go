@@ -1,7 +1,6 @@
 package file_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,16 +19,33 @@ import (
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
+	"github.com/parley-stream/parley/sinks/internal/formattest"
 	"github.com/parley-stream/parley/sinks/sinktest"
 )
 
-func TestTheFileSinkPassesTheSuite(t *testing.T) {
-	sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Destination {
-		dir := t.TempDir()
-		return sinktest.Destination{
-			Open: opener(t, dir, ""), Crash: file.Abandon, Read: func(t *testing.T) []events.Event { return read(t, dir) },
+// variants are the queries for every format and compression.
+func variants() map[string]string {
+	all := map[string]string{}
+	for _, format := range []string{"ndjson", "csv", "parquet"} {
+		for _, compression := range []string{"none", "gzip", "zstd"} {
+			all[format+" "+compression] = "format=" + format + "&compress=" + compression
 		}
-	}})
+	}
+	return all
+}
+
+func TestTheFileSinkPassesTheSuite(t *testing.T) {
+	for name, query := range variants() {
+		t.Run(name, func(t *testing.T) {
+			format, _, _ := strings.Cut(name, " ")
+			sinktest.Run(t, sinktest.Harness{Kept: formattest.Kept(format), New: func(t *testing.T) sinktest.Destination {
+				dir := t.TempDir()
+				return sinktest.Destination{
+					Open: opener(t, dir, query), Crash: file.Abandon, Read: func(t *testing.T) []events.Event { return read(t, dir) },
+				}
+			}})
+		})
+	}
 }
 
 func opener(t testing.TB, dir, query string) sinks.Opener {
@@ -83,16 +99,11 @@ func read(t testing.TB, dir string) (all []events.Event) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.HasSuffix(content, []byte("\n")) {
-			t.Errorf("%s does not end with a line", name)
+		list, err := formattest.Read(name, content)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for line := range bytes.SplitSeq(bytes.TrimSuffix(content, []byte("\n")), []byte("\n")) {
-			e, err := events.ParseStructured(line)
-			if err != nil {
-				t.Fatalf("%s: %v in %.200q", name, err, line)
-			}
-			all = append(all, e)
-		}
+		all = append(all, list...)
 	}
 	return all
 }
@@ -130,12 +141,17 @@ func upTo(n uint64) (want []uint64) {
 
 // Every step of the commit is where a process can end: after each, the next owner gets what was not acknowledged.
 func TestACrashAtAnyStepOfTheCommitLosesNothingAndWritesNothingTwice(t *testing.T) {
-	for _, loader := range []string{"that waits", "that deletes what it sees"} {
-		for _, step := range append(file.Steps(), "acknowledge") {
-			for nth := 1; nth <= 2; nth++ {
-				t.Run(fmt.Sprintf("%s for the file %d, a loader %s", step, nth, loader), func(t *testing.T) {
-					crashAt(t, step, nth, loader == "that waits")
-				})
+	for variant, query := range variants() {
+		for _, loader := range []string{"that waits", "that deletes what it sees"} {
+			for _, step := range append(file.Steps(), "acknowledge") {
+				for nth := 1; nth <= 2; nth++ {
+					if nth == 2 && variant != "ndjson none" {
+						continue // the second file differs by its number, and in no format
+					}
+					t.Run(fmt.Sprintf("%s, %s for the file %d, a loader %s", variant, step, nth, loader), func(t *testing.T) {
+						crashAt(t, query, step, nth, loader == "that waits")
+					})
+				}
 			}
 		}
 	}
@@ -143,9 +159,9 @@ func TestACrashAtAnyStepOfTheCommitLosesNothingAndWritesNothingTwice(t *testing.
 
 var errCrash = errors.New("the process ends here")
 
-func crashAt(t *testing.T, step string, nth int, keep bool) {
+func crashAt(t *testing.T, query, step string, nth int, keep bool) {
 	dir := t.TempDir()
-	open := opener(t, dir, "path={date}")
+	open := opener(t, dir, query+"&path={kind}/{date}")
 	s := own(t, open)
 	var loaded []uint64
 	load := func() {
@@ -215,48 +231,54 @@ func crashAt(t *testing.T, step string, nth int, keep bool) {
 // wantNoneHidden wants find -name '*.ndjson' to find what a loader sees and no more: what it reads would be there twice.
 func wantNoneHidden(t *testing.T, dir string) {
 	t.Helper()
-	if hidden := ending(t, filepath.Join(dir, ".parley"), ".ndjson"); len(hidden) > 0 {
-		t.Errorf("below .parley are %q", hidden)
+	for _, extension := range []string{".ndjson", ".csv", ".parquet", ".gz", ".zst"} {
+		if hidden := ending(t, filepath.Join(dir, ".parley"), extension); len(hidden) > 0 {
+			t.Errorf("below .parley are %q", hidden)
+		}
 	}
 }
 
 func TestAStepThatFailsOnceIsTriedAgain(t *testing.T) {
-	for _, step := range append([]string{"create"}, file.Steps()...) {
-		t.Run(step, func(t *testing.T) {
-			dir := t.TempDir()
-			s := own(t, opener(t, dir, ""))
-			failed := false
-			file.SetFault(s, func(at string) error {
-				if at == step && !failed {
-					failed = true
-					return syscall.ENOSPC
-				}
-				return nil
-			})
-			var durable []uint64
-			try := func(do func() ([]uint64, error)) {
-				for range 2 {
-					d, err := do()
-					durable = append(durable, d...)
-					if err == nil {
-						return
-					}
-					if !errors.Is(err, syscall.ENOSPC) {
-						t.Fatalf("got %v, want the disk's error", err)
-					}
-				}
-				t.Fatal("failed twice")
+	for variant, query := range variants() {
+		for _, step := range append([]string{"create"}, file.Steps()...) {
+			t.Run(variant+", "+step, func(t *testing.T) { failAt(t, query, step) })
+		}
+	}
+}
+
+func failAt(t *testing.T, query, step string) {
+	dir := t.TempDir()
+	s := own(t, opener(t, dir, query))
+	failed := false
+	file.SetFault(s, func(at string) error {
+		if at == step && !failed {
+			failed = true
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	var durable []uint64
+	try := func(do func() ([]uint64, error)) {
+		for range 2 {
+			d, err := do()
+			durable = append(durable, d...)
+			if err == nil {
+				return
 			}
-			try(func() ([]uint64, error) { return s.Deliver(t.Context(), sinks.Batch{Items: items(1, 400)}) })
-			try(func() ([]uint64, error) { return s.Flush(t.Context()) })
-			slices.Sort(durable)
-			if got := sequences(t, dir); !failed || !slices.Equal(got, upTo(400)) || !slices.Equal(slices.Compact(durable), upTo(400)) {
-				t.Errorf("failed %v; got %d events, %d durable; want 400", failed, len(got), len(durable))
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("got %v, want the disk's error", err)
 			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		}
+		t.Fatal("failed twice")
+	}
+	try(func() ([]uint64, error) { return s.Deliver(t.Context(), sinks.Batch{Items: items(1, 400)}) })
+	try(func() ([]uint64, error) { return s.Flush(t.Context()) })
+	slices.Sort(durable)
+	if got := sequences(t, dir); !failed || !slices.Equal(got, upTo(400)) || !slices.Equal(slices.Compact(durable), upTo(400)) {
+		t.Errorf("failed %v; got %d events, %d durable; want 400", failed, len(got), len(durable))
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -320,6 +342,66 @@ func TestFilesCloseBySizeAgeAndIdleness(t *testing.T) {
 		expect("one event each 9 s for 45 s", 3)
 		if got := sequences(t, dir); !slices.Equal(got, upTo(35)) {
 			t.Errorf("got %v, want 1 to 35", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A crash leaves a file on its way in one format, and the next owner writes another.
+func TestTheFormatMayChangeBetweenTwoOwners(t *testing.T) {
+	for _, step := range file.Steps() {
+		t.Run(step, func(t *testing.T) {
+			dir := t.TempDir()
+			s := own(t, opener(t, dir, "path={kind}"))
+			file.SetFault(s, func(at string) error {
+				if at == step {
+					return errCrash
+				}
+				return nil
+			})
+			_, _ = s.Deliver(t.Context(), sinks.Batch{Items: items(1, 10)})
+			if _, err := s.Flush(t.Context()); !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			file.Abandon(s)
+			s = own(t, opener(t, dir, "path={kind}&format=parquet"))
+			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(1, 12)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if got := sequences(t, dir); !slices.Equal(got, upTo(12)) {
+				t.Errorf("got %v, want 1 to 12 once", got)
+			}
+		})
+	}
+}
+
+func TestAFileThatNothingComesToIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s := own(t, opener(t, dir, "rotate_age=1h&rotate_idle=5s&path={kind}"))
+		for n := uint64(1); n <= 4; n++ {
+			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(n, n)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(4 * time.Second)
+		}
+		if got := len(published(t, dir)); got != 0 {
+			t.Errorf("%d files while events come", got)
+		}
+		time.Sleep(time.Second)
+		if _, err := s.Deliver(t.Context(), sinks.Batch{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := sequences(t, dir); !slices.Equal(got, upTo(4)) {
+			t.Errorf("idle for 5 s: got %v, want 1 to 4", got)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -455,24 +537,27 @@ func TestManyPathsAreOpenInTurn(t *testing.T) {
 
 func TestAWrongURLGivesAllItsFaults(t *testing.T) {
 	for text, want := range map[string][]string{
-		"file:":                         {"names no directory"},
-		"file://host/dir":               {`names the host "host"`},
-		"file:///d?format=csv":          {"csv is not built yet"},
-		"file:///d?format=yaml":         {`is "yaml", want ndjson`},
-		"file:///d?compress=zstd&x=1":   {"zstd is not built yet", "parameter x: is unknown"},
-		"file:///d?path=../x":           {"do not begin with a dot"},
-		"file:///d?path=/x":             {"not empty"},
-		"file:///d?path=x//y":           {"not empty"},
-		"file:///d?path={kind}/{id}":    {"{id} is unknown"},
-		"file:///d?path=a%00b":          {"want letters"},
-		"file:///d?path=":               {"is empty"},
-		"file:///d?rotate_size=big":     {"want a size"},
-		"file:///d?rotate_size=-1":      {"want a size"},
-		"file:///d?rotate_size=NaN":     {"want a size"},
-		"file:///d?rotate_age=0":        {"want a duration"},
-		"file:///d?rotate_age=2h":       {"want a duration"},
-		"file:///d?format=a&format=b":   {"there 2 times"},
-		"file:///d?rotate_age=x&path=.": {"rotate_age", "path"},
+		"file:":                            {"names no directory"},
+		"file://host/dir":                  {`names the host "host"`},
+		"file:///d?format=yaml":            {`is "yaml", want ndjson or csv or parquet`},
+		"file:///d?compress=lz4&x=1":       {`is "lz4", want none or gzip or zstd`, "parameter x: is unknown"},
+		"file:///d?cells=raw":              {`is "raw", want safe or exact`},
+		"file:///d?rotate_idle=2h":         {"parameter rotate_idle"},
+		"file:///d?format=csv&path={date}": {"a csv file holds one kind"},
+		"file:///d?format=parquet&path=x":  {"a parquet file holds one kind"},
+		"file:///d?path=../x":              {"do not begin with a dot"},
+		"file:///d?path=/x":                {"not empty"},
+		"file:///d?path=x//y":              {"not empty"},
+		"file:///d?path={kind}/{id}":       {"{id} is unknown"},
+		"file:///d?path=a%00b":             {"want letters"},
+		"file:///d?path=":                  {"is empty"},
+		"file:///d?rotate_size=big":        {"want a size"},
+		"file:///d?rotate_size=-1":         {"want a size"},
+		"file:///d?rotate_size=NaN":        {"want a size"},
+		"file:///d?rotate_age=0":           {"want a duration"},
+		"file:///d?rotate_age=2h":          {"want a duration"},
+		"file:///d?format=a&format=b":      {"there 2 times"},
+		"file:///d?rotate_age=x&path=.":    {"rotate_age", "path"},
 	} {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -510,33 +595,4 @@ func TestARelativeDirectoryIsTaken(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-func FuzzPath(f *testing.F) {
-	f.Add("{kind}/{vendor}/x-{source}/{date}", "dev.parley.conversation.created", "acme", "/acme/eu", int64(0))
-	f.Add("{source}", "../..", "..", "/../..", int64(-1))
-	f.Fuzz(func(t *testing.T, template, kind, vendor, source string, unix int64) {
-		e := events.Event{Type: kind, Vendor: vendor, Source: source, Time: time.Unix(unix, 0)}
-		path, err := file.Path(template, &e)
-		if err != nil {
-			return
-		}
-		if !fs.ValidPath(path) || path == "." {
-			t.Errorf("got %q", path)
-		}
-		for segment := range strings.SplitSeq(path, "/") {
-			if segment == "" || segment[0] == '.' || len(segment) > 255 || strings.ContainsAny(segment, "\\\x00\n ") {
-				t.Errorf("got the segment %q in %q", segment, path)
-			}
-		}
-	})
-}
-
-func FuzzParseSize(f *testing.F) {
-	f.Add("64MiB")
-	f.Fuzz(func(t *testing.T, text string) {
-		if n, err := file.ParseSize(text); err == nil && (n < 1 || n > 1<<40) {
-			t.Errorf("%q gives %d", text, n)
-		}
-	})
 }

@@ -19,6 +19,8 @@ type Harness struct {
 	New func(t *testing.T) Destination
 	// AtLeastOnce is for destinations where an event that comes again after a crash is there again.
 	AtLeastOnce bool
+	// Kept gives what the destination keeps of an event, where it is not every byte; nil: all of it.
+	Kept func(events.Event) events.Event
 }
 
 // Destination is one place that sinks write to, one after the other.
@@ -51,6 +53,7 @@ func Run(t *testing.T, h Harness) {
 type destination struct {
 	Destination
 	atLeastOnce bool
+	kept        func(events.Event) events.Event
 	sink        sinks.Sink
 	pending     []sinks.Item // delivered or to be delivered, in order, not durable
 	sent        []sinks.Item
@@ -59,7 +62,10 @@ type destination struct {
 }
 
 func (h Harness) destination(t *testing.T) *destination {
-	d := &destination{Destination: h.New(t), atLeastOnce: h.AtLeastOnce, acked: make(map[uint64]bool)}
+	d := &destination{Destination: h.New(t), atLeastOnce: h.AtLeastOnce, kept: h.Kept, acked: make(map[uint64]bool)}
+	if d.kept == nil {
+		d.kept = func(e events.Event) events.Event { return e }
+	}
 	d.open(t)
 	t.Cleanup(func() { _ = d.sink.Close() })
 	return d
@@ -153,8 +159,8 @@ func (d *destination) check(t *testing.T) {
 	t.Helper()
 	want := make(map[string][]string)
 	for i := range d.sent {
-		e := &d.sent[i].Event
-		want[e.Subject] = append(want[e.Subject], line(e))
+		e := d.kept(d.sent[i].Event)
+		want[e.Subject] = append(want[e.Subject], line(&e))
 	}
 	got := make(map[string][]string)
 	for _, e := range d.Read(t) {

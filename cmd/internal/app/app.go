@@ -103,7 +103,7 @@ func (a *App) openSinks() {
 			if s.URL == nil {
 				continue // its fault is in Vars
 			}
-			env := sinks.Env{Stdout: a.Out}
+			env := sinks.Env{Stdout: a.Out, DataDir: a.Config.DataDir}
 			a.sinks = append(a.sinks, sink{settings: s, open: kind.Open(s, conf.Vars, s.URL, env)})
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
+	"github.com/parley-stream/parley/sinks/object"
 	"github.com/parley-stream/parley/sinks/stdout"
 	"github.com/parley-stream/parley/sinks/webhook"
 )
@@ -70,6 +71,7 @@ type Sink struct {
 func Sinks() []Sink {
 	return []Sink{
 		{"file", file.New},
+		{"s3", object.New},
 		{"stdout", stdout.New},
 		{"https", webhook.New},
 		{"http", webhook.New},

@@ -1,4 +1,4 @@
-package file
+package rolling
 
 import (
 	"errors"
@@ -9,12 +9,13 @@ import (
 	"github.com/parley-stream/parley/events"
 )
 
-// layout is a path template: segments, each of literals and tokens.
-type layout [][]piece
+// Layout is a path template: segments, each of literals and tokens.
+type Layout [][]piece
 
 // piece is a literal, or a token that gives a value of an event.
 type piece struct {
 	literal string
+	token   string
 	value   func(*events.Event) string
 }
 
@@ -40,12 +41,12 @@ var tokens = map[string]func(*events.Event) string{
 
 const tokenNames = "{kind}, {vendor}, {source}, {date}"
 
-// parseLayout reads a template such as {kind}/{date}.
-func parseLayout(text string) (layout, error) {
+// ParseLayout reads a template such as {kind}/{date}.
+func ParseLayout(text string) (Layout, error) {
 	if text == "" {
 		return nil, errors.New("is empty, want segments of " + tokenNames)
 	}
-	var l layout
+	var l Layout
 	for segment := range strings.SplitSeq(text, "/") {
 		pieces, err := parseSegment(segment)
 		if err != nil {
@@ -79,7 +80,7 @@ func parseSegment(segment string) ([]piece, error) {
 		if value == nil {
 			return nil, fmt.Errorf("{%s} is unknown; known are %s", name, tokenNames)
 		}
-		pieces, rest = append(pieces, piece{value: value}), after
+		pieces, rest = append(pieces, piece{token: name, value: value}), after
 	}
 	return pieces, nil
 }
@@ -88,9 +89,9 @@ func strange(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_.=", c)
 }
 
-// path gives an event's directory, slash-separated. Values are escaped as subjects are, so that none holds a dot or a slash: an
+// Path gives an event's directory, slash-separated. Values are escaped as subjects are, so that none holds a dot or a slash: an
 // event can neither leave the directory nor hide below a dot.
-func (l layout) path(e *events.Event) string {
+func (l Layout) Path(e *events.Event) string {
 	var b strings.Builder
 	for i, pieces := range l {
 		if i > 0 {
@@ -112,4 +113,16 @@ func (l layout) path(e *events.Event) string {
 		}
 	}
 	return b.String()
+}
+
+// Has tells whether the paths of different values of a token differ.
+func (l Layout) Has(token string) bool {
+	for _, pieces := range l {
+		for _, p := range pieces {
+			if p.token == token {
+				return true
+			}
+		}
+	}
+	return false
 }

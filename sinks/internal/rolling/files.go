@@ -1,0 +1,413 @@
+// Package rolling collects the events of a sink into files: one open file for each path, closed by size, age and idleness, committed in
+// order. What a destination makes of a closed file is its own.
+package rolling
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/format"
+)
+
+const (
+	maxOpen    = 256
+	bufferSize = 64 << 10
+	// maxHeld bounds what the open files have in memory.
+	maxHeld = 256 << 20
+)
+
+// Destination is where closed files go.
+type Destination interface {
+	// Committed tells what is durable of a path. Of the sequences of the stream it is asked only once for each path.
+	Committed(ctx context.Context, path string) (Committed, error)
+	// Create makes an empty file to write to, and may note in it where it is.
+	Create(f *File) error
+	// Commit makes a file durable that was closed and is written. After an error it is called again for the same file.
+	Commit(ctx context.Context, f *File) error
+	// Discard gives up a file that nobody will commit.
+	Discard(f *File)
+}
+
+// Committed is what a destination knows of a path.
+type Committed struct {
+	// Last is a sequence up to which everything of the path is durable; 0 for none.
+	Last uint64
+	// Next, if there is one, is where the next file of the path must end: an earlier owner has decided it, and may still be about to write it.
+	Next uint64
+}
+
+// Files implements sinks.Sink but for Close, on a Destination.
+type Files struct {
+	options     Options
+	format      *format.Format
+	destination Destination
+	// Fault stands before every step that touches the disk; tests make it fail.
+	Fault func(step string) error
+	// Highest is a sequence that the stream has reached.
+	Highest    uint64
+	partitions map[string]*partition
+	known      map[group]*partition
+	open       map[*File]bool
+	held       int
+	// closing are files that get no more events, in the order in which they were closed. They are committed in that order: a name says
+	// that everything up to its last sequence is committed, so no later file of a path may be committed before an earlier one.
+	closing []*File
+	durable []uint64
+}
+
+// partition is one path.
+type partition struct {
+	path string
+	// committed is the last sequence that a committed file of the path holds: of this path, everything up to it is durable, because
+	// events come in order and files are committed in order.
+	committed uint64
+	next      uint64 // Committed.Next
+	// taken is the last sequence that was appended.
+	taken uint64
+	out   *File
+}
+
+// group is what the path of an event hangs on.
+type group struct {
+	kind, vendor, source string
+	day                  int // as dayOf gives it
+}
+
+// File is one that is being written or committed.
+type File struct {
+	// Path is where it belongs, without its name.
+	Path string
+	// After is the last sequence of the path that was committed or closed before it; 0 for none.
+	After uint64
+	// Temp is what Create notes.
+	Temp string
+	// Spool is what Create opened.
+	Spool *os.File
+	// Size is how much is written.
+	Size int64
+	// Done counts the steps of the commit; it is the destination's.
+	Done int
+
+	partition      *partition
+	extension      string
+	sequences      []uint64
+	buffer         []byte
+	encoder        format.Encoder // nil once it is finished
+	held           int
+	since, touched time.Time
+}
+
+// First and Last give the sequences that the name says.
+func (f *File) First() uint64 { return f.sequences[0] }
+
+// Last gives the last sequence.
+func (f *File) Last() uint64 { return f.sequences[len(f.sequences)-1] }
+
+// Name is the file's name without its path.
+func (f *File) Name() string { return Name(f.First(), f.Last(), f.extension) }
+
+// New makes the files of one owner.
+func New(o Options, d Destination) *Files {
+	return &Files{
+		options: o, format: o.NewFormat(), destination: d, Fault: func(string) error { return nil },
+		partitions: make(map[string]*partition), known: make(map[group]*partition), open: make(map[*File]bool),
+	}
+}
+
+// Format is what the files are written in.
+func (s *Files) Format() *format.Format { return s.format }
+
+// Note says that everything of a path up to a sequence is committed.
+func (s *Files) Note(path string, last uint64) {
+	p := s.at(path)
+	p.committed = max(p.committed, last)
+	p.taken = max(p.taken, p.committed)
+}
+
+// Deliver implements sinks.Sink. What was appended before an error stays: it counts as taken when it comes again.
+func (s *Files) Deliver(ctx context.Context, b sinks.Batch) ([]uint64, error) {
+	now := time.Now()
+	err := s.resume(ctx)
+	for i := 0; i < len(b.Items) && err == nil; i++ {
+		err = s.take(ctx, &b.Items[i], now)
+	}
+	if err == nil {
+		err = s.closeOld(ctx, now)
+	}
+	return s.settled(), err
+}
+
+// Flush implements sinks.Sink.
+func (s *Files) Flush(ctx context.Context) ([]uint64, error) {
+	err := s.resume(ctx)
+	for out := range s.open {
+		s.close(out)
+	}
+	if err == nil {
+		err = s.commit(ctx)
+	}
+	return s.settled(), err
+}
+
+// Discard gives up what is not committed.
+func (s *Files) Discard() {
+	for out := range s.open {
+		s.discard(out)
+	}
+	for _, out := range s.closing {
+		s.discard(out)
+	}
+}
+
+func (s *Files) discard(out *File) {
+	if out.encoder != nil {
+		out.encoder.Discard()
+	}
+	s.destination.Discard(out)
+}
+
+// Unfinished gives the files that are open or not committed.
+func (s *Files) Unfinished() (all []*File) {
+	for out := range s.open {
+		all = append(all, out)
+	}
+	return append(all, s.closing...)
+}
+
+func (s *Files) settled() []uint64 {
+	durable := s.durable
+	s.durable = nil
+	return durable
+}
+
+// resume goes on where an error ended the last call.
+func (s *Files) resume(ctx context.Context) error {
+	if err := s.commit(ctx); err != nil {
+		return err
+	}
+	for out := range s.open {
+		if len(out.buffer) >= bufferSize {
+			if err := s.write(out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Files) take(ctx context.Context, item *sinks.Item, now time.Time) error {
+	s.Highest = max(s.Highest, item.Sequence)
+	p, err := s.partition(ctx, &item.Event)
+	if err != nil {
+		return err
+	}
+	switch {
+	case item.Sequence <= p.committed:
+		s.durable = append(s.durable, item.Sequence)
+		return nil
+	case item.Sequence <= p.taken:
+		return nil
+	}
+	if p.out == nil {
+		if err := s.create(ctx, p, item.Event.Kind(), now); err != nil {
+			return err
+		}
+	}
+	if err := s.append(p.out, item, now); err != nil {
+		return err
+	}
+	out := p.out
+	if p.full(s.options.Size) {
+		s.close(out)
+	}
+	if s.held > maxHeld && len(s.open) > 0 {
+		s.close(s.largest())
+	}
+	if len(s.closing) > 0 {
+		return s.commit(ctx)
+	}
+	if len(out.buffer) >= bufferSize {
+		return s.write(out)
+	}
+	return nil
+}
+
+// append takes an event into a file.
+func (s *Files) append(out *File, item *sinks.Item, now time.Time) (err error) {
+	out.buffer, err = out.encoder.Append(out.buffer, &item.Event)
+	if err != nil {
+		// What the encoder has of the file is unknown now.
+		return fmt.Errorf("encode event %d: %w: %w", item.Sequence, sinks.ErrReopen, err)
+	}
+	out.sequences = append(out.sequences, item.Sequence)
+	out.touched = now
+	out.partition.taken = item.Sequence
+	s.hold(out, out.encoder.Held())
+	return nil
+}
+
+func (s *Files) hold(out *File, bytes int) {
+	s.held += bytes - out.held
+	out.held = bytes
+}
+
+// full tells whether a partition's file gets no more events.
+func (p *partition) full(size int64) bool {
+	if p.next >= p.out.First() {
+		return p.taken >= p.next
+	}
+	return p.out.Size+int64(len(p.out.buffer)+p.out.encoder.Waiting()) >= size
+}
+
+// at gives the partition of a path.
+func (s *Files) at(path string) *partition {
+	p := s.partitions[path]
+	if p == nil {
+		p = &partition{path: path}
+		s.partitions[path] = p
+	}
+	return p
+}
+
+// partition finds the path of an event, and what is committed there.
+func (s *Files) partition(ctx context.Context, e *events.Event) (*partition, error) {
+	g := group{kind: e.Type, vendor: e.Vendor, source: e.Source, day: dayOf(e.Time)}
+	if p := s.known[g]; p != nil {
+		return p, nil
+	}
+	path := s.options.Layout.Path(e)
+	p := s.at(path)
+	c, err := s.destination.Committed(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	p.committed = max(p.committed, c.Last)
+	p.taken = max(p.taken, p.committed)
+	p.next = max(p.next, c.Next)
+	s.known[g] = p
+	return p, nil
+}
+
+// dayOf tells dates in UTC apart, and the unknown one from all.
+func dayOf(t time.Time) int {
+	if t.IsZero() {
+		return -1 << 31
+	}
+	year, month, day := t.UTC().Date()
+	return year*512 + int(month)*32 + day
+}
+
+func (s *Files) create(ctx context.Context, p *partition, kind events.Kind, now time.Time) error {
+	if len(s.open) >= maxOpen {
+		s.close(s.quietest())
+		if err := s.commit(ctx); err != nil {
+			return err
+		}
+	}
+	out := &File{Path: p.path, After: p.taken, partition: p, since: now, extension: s.format.Extension()}
+	err := s.Fault("create")
+	if err == nil {
+		err = s.destination.Create(out)
+	}
+	if err != nil {
+		return fmt.Errorf("file for %s: %w", p.path, err)
+	}
+	out.encoder = s.format.Encoder(kind)
+	p.out = out
+	s.open[out] = true
+	return nil
+}
+
+func (s *Files) quietest() *File {
+	var found *File
+	for out := range s.open {
+		if found == nil || out.touched.Before(found.touched) {
+			found = out
+		}
+	}
+	return found
+}
+
+// largest gives the open file that holds most memory.
+func (s *Files) largest() *File {
+	var found *File
+	for out := range s.open {
+		if found == nil || out.held > found.held {
+			found = out
+		}
+	}
+	return found
+}
+
+// closeOld closes files by age and by idleness.
+func (s *Files) closeOld(ctx context.Context, now time.Time) error {
+	for out := range s.open {
+		if now.Sub(out.since) >= s.options.Age || now.Sub(out.touched) >= s.options.Idle {
+			s.close(out)
+		}
+	}
+	return s.commit(ctx)
+}
+
+// close lets a file get no more events.
+func (s *Files) close(out *File) {
+	delete(s.open, out)
+	out.partition.out = nil
+	s.closing = append(s.closing, out)
+}
+
+// commit makes every closed file durable, in order.
+func (s *Files) commit(ctx context.Context) error {
+	for len(s.closing) > 0 {
+		out := s.closing[0]
+		err := s.finish(out)
+		if err == nil {
+			err = s.destination.Commit(ctx, out)
+		}
+		if err != nil {
+			return fmt.Errorf("commit %s/%s: %w", out.Path, out.Name(), err)
+		}
+		_ = out.Spool.Close() // what of it matters is durable
+		p := out.partition
+		p.committed = out.Last()
+		s.durable = append(s.durable, out.sequences...)
+		s.closing = s.closing[1:]
+	}
+	return nil
+}
+
+// finish writes all that a closed file holds.
+func (s *Files) finish(out *File) (err error) {
+	if out.encoder != nil {
+		if out.buffer, err = out.encoder.Finish(out.buffer); err != nil {
+			return fmt.Errorf("encode: %w: %w", sinks.ErrReopen, err)
+		}
+		out.encoder = nil
+		s.hold(out, 0)
+	}
+	if len(out.buffer) == 0 {
+		return nil
+	}
+	return s.write(out)
+}
+
+// write brings the buffer into the file. After an error the same bytes are written again to the same place, so that half a line
+// of a full disk is overwritten.
+func (s *Files) write(out *File) error {
+	if err := s.Fault("write"); err != nil {
+		return fmt.Errorf("write %s: %w", out.Temp, err)
+	}
+	if _, err := out.Spool.WriteAt(out.buffer, out.Size); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	out.Size += int64(len(out.buffer))
+	if cap(out.buffer) > 4*bufferSize {
+		out.buffer = nil // a large event's, or a row group
+	}
+	out.buffer = out.buffer[:0]
+	return nil
+}

@@ -1,0 +1,43 @@
+package object
+
+import (
+	"context"
+	"time"
+
+	"github.com/parley-stream/parley/sinks"
+)
+
+// Steps names the steps of a commit.
+func Steps() []string {
+	names := []string{"write"}
+	for _, s := range steps {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// SetFault makes steps fail.
+func SetFault(s sinks.Sink, fault func(step string) error) { s.(*Sink).files.Fault = fault }
+
+// SetPart changes the size of parts.
+func SetPart(s sinks.Sink, bytes int64) { s.(*Sink).part = bytes }
+
+// Abandon ends a sink as the end of its process does.
+func Abandon(s sinks.Sink) {
+	for _, out := range s.(*Sink).files.Unfinished() {
+		_ = out.Spool.Close()
+	}
+}
+
+// Prune removes marks and claims from before a moment.
+func Prune(ctx context.Context, s sinks.Sink, floor uint64, before time.Time) {
+	o := s.(*Sink)
+	o.marks = o.prune(ctx, o.marks, floor, before)
+	o.claims = o.prune(ctx, o.claims, floor, before)
+}
+
+// Sweep gives up uploads from before a moment.
+func Sweep(ctx context.Context, s sinks.Sink, before time.Time) error {
+	o := s.(*Sink)
+	return o.sweep(ctx, o.prefix, before, o.ours)
+}
