@@ -27,6 +27,7 @@ import (
 	normlivechatreports "github.com/parley-stream/parley/processors/normalize/livechatreports"
 	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
 	"github.com/parley-stream/parley/processors/page"
+	"github.com/parley-stream/parley/processors/timing"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/stdout"
@@ -72,6 +73,7 @@ type Enrichment struct {
 func Enrichments() []Enrichment {
 	return []Enrichment{
 		{"page", func(*config.Config) processors.Enricher { return page.New() }},
+		{"timing", func(*config.Config) processors.Enricher { return timing.New() }},
 	}
 }
 
