@@ -21,6 +21,7 @@ import (
 	"github.com/parley-stream/parley/pollers/liveleader/liveleadersim"
 	"github.com/parley-stream/parley/pollers/simulated"
 	"github.com/parley-stream/parley/processors"
+	"github.com/parley-stream/parley/processors/content"
 	normcobrowser "github.com/parley-stream/parley/processors/normalize/cobrowser"
 	normliveagent "github.com/parley-stream/parley/processors/normalize/liveagent"
 	normlivechat "github.com/parley-stream/parley/processors/normalize/livechat"
@@ -73,6 +74,7 @@ type Enrichment struct {
 func Enrichments() []Enrichment {
 	return []Enrichment{
 		{"page", func(*config.Config) processors.Enricher { return page.New() }},
+		{"content", func(*config.Config) processors.Enricher { return content.New() }},
 		{"timing", func(*config.Config) processors.Enricher { return timing.New() }},
 	}
 }
