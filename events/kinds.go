@@ -76,13 +76,15 @@ type Named struct {
 
 // Page is where a conversation began.
 type Page struct {
-	URL          string `json:"url,omitempty"`
-	Host         string `json:"host,omitempty"`
-	Path         string `json:"path,omitempty"`
-	Referrer     string `json:"referrer,omitempty"`
-	ReferrerHost string `json:"referrer_host,omitempty"`
-	Keywords     string `json:"keywords,omitempty"`
-	UTM          *UTM   `json:"utm,omitempty"`
+	URL            string `json:"url,omitempty"`
+	Host           string `json:"host,omitempty"`
+	Domain         string `json:"domain,omitempty"` // the part of the host that one can register
+	Path           string `json:"path,omitempty"`
+	Referrer       string `json:"referrer,omitempty"`
+	ReferrerHost   string `json:"referrer_host,omitempty"`
+	ReferrerDomain string `json:"referrer_domain,omitempty"`
+	Keywords       string `json:"keywords,omitempty"`
+	UTM            *UTM   `json:"utm,omitempty"`
 }
 
 // UTM holds the campaign parameters of a page's URL.

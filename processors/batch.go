@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/parley-stream/parley/events"
@@ -24,6 +23,7 @@ type item struct {
 	size     int // of the raw data
 	digest   string
 	fence    fence
+	enriched bool
 	err      error // it is a dead letter
 }
 
@@ -102,12 +102,6 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 
 // normalize makes the canonical entity; a panic of a room is that record's error and nobody else's.
 func (p *partition) normalize(it *item) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the %s normaliser panicked: %v", it.record.Vendor, r)
-			p.log.Debug("a normaliser panicked", "raw sequence", it.delivery.Sequence, "stack", string(debug.Stack()))
-		}
-	}()
 	normalize, ok := p.options.Normalizers[it.record.Vendor]
 	if !ok {
 		return fmt.Errorf("vendor %q has no normaliser", it.record.Vendor)
@@ -115,7 +109,11 @@ func (p *partition) normalize(it *item) (err error) {
 	if body, too := it.record.Oversize(); too {
 		return fmt.Errorf("the record has %d bytes, more than the %d that are kept whole", body.Size, events.MaxRecordBytes)
 	}
-	if it.entity, err = normalize(it.record); err != nil {
+	err = p.try(it.record.Vendor+" normaliser", func() (err error) {
+		it.entity, err = normalize(it.record)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if key := it.entity.Common().VendorID; key != it.record.Key {
@@ -142,7 +140,7 @@ func (p *partition) bury(ctx context.Context, items []*item) (left []*item, err 
 func (p *partition) buryOne(ctx context.Context, it *item) error {
 	d := it.delivery
 	dead := events.DeadLetter{
-		Stage: events.StageProcess, Name: "unknown", Reason: it.err.Error(), Attempts: 1,
+		Stage: events.StageProcess, Name: "unknown", Reason: p.text(it.err.Error()), Attempts: 1,
 		Stream: broker.Raw, Sequence: d.Sequence, Subject: d.Subject, At: p.options.Now().UTC(),
 	}
 	vendor := ""
@@ -230,6 +228,11 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 			return fmt.Errorf("events of %d entities are refused again and again: another processor writes them", len(waiting))
 		}
 		changed := p.changed(waiting)
+		p.enrich(changed)
+		changed, err := p.bury(ctx, changed)
+		if err != nil {
+			return err
+		}
 		refused, err := p.emit(ctx, changed, attempt > 0)
 		if err != nil {
 			return err
@@ -249,6 +252,9 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 		return err
 	}
 	for _, it := range items {
+		if it.err != nil {
+			continue // it is a dead letter by now
+		}
 		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) {
 			if emitted[it] {
 				c.Events++

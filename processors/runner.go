@@ -21,6 +21,10 @@ import (
 type Options struct {
 	// Normalizers by the vendor's name.
 	Normalizers map[string]Normalizer
+	// Enrichers complete changed entities before they are published, in this order; Guard then has the last word on what is
+	// published. A nil Guard lets everything through.
+	Enrichers []Enricher
+	Guard     Guard
 	// Encode changes an event's data from JSON to another encoding; nil leaves JSON.
 	Encode func(*events.Event) error
 	// CacheBytes bounds the memory of last states, over all partitions; 0 is 64 MiB.

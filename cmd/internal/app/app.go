@@ -43,6 +43,8 @@ type App struct {
 	sources []*pollers.Source
 	sinks   []sink
 	redact  pollers.Redactor
+
+	enrichers []processors.Enricher
 }
 
 type sink struct {
@@ -58,6 +60,7 @@ func New(environ []string, out, errout io.Writer) (*App, error) {
 	a.Log = console.NewLogger(errout, cfg.LogLevel, cfg.LogFormat, func(s string) string { return a.redact.Redact(s) })
 	a.openSources()
 	a.openSinks()
+	a.openEnrichers()
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
@@ -73,7 +76,28 @@ func kinds() config.Kinds {
 	for _, s := range catalog.Sinks() {
 		k.Schemes = append(k.Schemes, s.Scheme)
 	}
+	for _, e := range catalog.Enrichments() {
+		k.Enrichments = append(k.Enrichments, e.Name)
+	}
 	return k
+}
+
+// openEnrichers opens those that are on, in the catalog's order.
+func (a *App) openEnrichers() {
+	if a.Config.GeoIPDB != "" {
+		a.Config.Fault("GEOIP_DB", "is not supported by this version: no event is enriched by place; take it out")
+	}
+	if a.Config.Privacy != "" {
+		a.Config.Fault("PRIVACY", "is not supported by this version: personal data would be published as it is; take it out")
+	}
+	for _, e := range catalog.Enrichments() {
+		if !slices.Contains(a.Config.Enrich, e.Name) {
+			continue
+		}
+		if enricher := e.Open(a.Config); enricher != nil {
+			a.enrichers = append(a.enrichers, enricher)
+		}
+	}
 }
 
 func (a *App) openSources() {
@@ -223,7 +247,7 @@ func (a *App) sinkOptions(s sink) sinks.Options {
 }
 
 func (a *App) processorOptions() processors.Options {
-	o := processors.Options{Normalizers: make(map[string]processors.Normalizer), CacheBytes: a.Config.DedupeCache, Logger: a.Log}
+	o := processors.Options{Normalizers: make(map[string]processors.Normalizer), CacheBytes: a.Config.DedupeCache, Enrichers: a.enrichers, Logger: a.Log}
 	for _, v := range catalog.Vendors() {
 		o.Normalizers[v.Name] = v.Normalize
 	}

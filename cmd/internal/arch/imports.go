@@ -43,6 +43,10 @@ var layers = []layer{
 		packages: "processors/normalize/*", room: "processors/processortest",
 		code: []string{"events", "processors", "processors/internal/..."}, tests: []string{"processors/processortest"},
 	},
+	{
+		packages: "processors/*", room: "processors/processortest",
+		code: []string{"events", "processors", "processors/internal/..."}, tests: []string{"processors/processortest"},
+	},
 
 	{packages: "sinks", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "sinks/..."}},
 	{packages: "sinks/sinktest", code: []string{"events", "events/settings", "sinks"}},

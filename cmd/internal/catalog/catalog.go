@@ -1,11 +1,12 @@
 // Package catalog is the one list of what this binary can read and write: vendors with their normalisers and
-// simulators, and sinks. A new room is two lines here.
+// simulators, what completes their events, and sinks. A new room is two lines here.
 package catalog
 
 import (
 	"net/http"
 	"net/url"
 
+	"github.com/parley-stream/parley/cmd/internal/config"
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/pollers/cobrowser"
@@ -20,11 +21,14 @@ import (
 	"github.com/parley-stream/parley/pollers/liveleader/liveleadersim"
 	"github.com/parley-stream/parley/pollers/simulated"
 	"github.com/parley-stream/parley/processors"
+	"github.com/parley-stream/parley/processors/content"
 	normcobrowser "github.com/parley-stream/parley/processors/normalize/cobrowser"
 	normliveagent "github.com/parley-stream/parley/processors/normalize/liveagent"
 	normlivechat "github.com/parley-stream/parley/processors/normalize/livechat"
 	normlivechatreports "github.com/parley-stream/parley/processors/normalize/livechatreports"
 	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
+	"github.com/parley-stream/parley/processors/page"
+	"github.com/parley-stream/parley/processors/timing"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/object"
@@ -58,6 +62,22 @@ func Vendors() []Vendor {
 		{"livechat-reports", livechatreports.New, normlivechatreports.Normalize, func(o simulated.Options) Simulator { return livechatreportssim.New(o) }, "/v3.6/"},
 		{"liveagent", liveagent.New, normliveagent.Normalize, func(o simulated.Options) Simulator { return liveagentsim.New(o) }, "/api/"},
 		{"cobrowser", cobrowser.New, normcobrowser.Normalize, func(o simulated.Options) Simulator { return cobrowsersim.New(o) }, "/generic/"},
+	}
+}
+
+// Enrichment is one that completes entities.
+type Enrichment struct {
+	Name string // in PARLEY_ENRICH
+	// Open gives nil where the configuration leaves nothing to do, or has a fault, which it then notes there.
+	Open func(*config.Config) processors.Enricher
+}
+
+// Enrichments gives all of them, in the order in which they work: each sees what those before it did.
+func Enrichments() []Enrichment {
+	return []Enrichment{
+		{"page", func(*config.Config) processors.Enricher { return page.New() }},
+		{"content", func(*config.Config) processors.Enricher { return content.New() }},
+		{"timing", func(*config.Config) processors.Enricher { return timing.New() }},
 	}
 }
 

@@ -27,6 +27,8 @@ type Faults = settings.Faults
 type Kinds struct {
 	Vendors []string // what a source's VENDOR may be
 	Schemes []string // what a sink's URL may begin with, without the colon
+	// Enrichments are what may be in ENRICH, and what all of them are, in their order.
+	Enrichments []string
 }
 
 // Config is everything that the environment says.
@@ -40,11 +42,17 @@ type Config struct {
 	Partitions                    int
 	RawMaxBytes, DedupeCache      int64 // bytes
 	LogLevel                      slog.Level
-	LogFormat                     string // text, json, or "": text on a terminal, else json
+	LogFormat                     string   // text, json, or "": text on a terminal, else json
+	Enrich                        []string // the enrichments that are on
+	GeoIPDB                       string   // a file; "" is none
+	Privacy                       string   // the policy; "" is none
+	PrivacyKey                    settings.Secret
 	Sources                       []Source
 	Sinks                         []SinkConf
 
-	faults Faults // of no source and no sink
+	kinds  Kinds
+	own    *settings.Vars
+	faults Faults // of no source and no sink, and of no variable of ours
 }
 
 // NATS says which servers to use.
@@ -74,9 +82,9 @@ type SinkConf struct {
 // Load reads an environment of NAME=value; of a name that comes twice the later value holds, so flags are appended to it.
 // The Config is never nil. The error is Faults, sorted by variable; Check gives them again.
 func Load(environ []string, kinds Kinds) (*Config, error) {
-	cfg := &Config{}
 	own, sources, sinks := split(environ)
 	vars := settings.New(Prefix, own)
+	cfg := &Config{kinds: kinds, own: vars}
 	sourceNames, sinkNames := cfg.decode(vars, own)
 	for _, g := range cfg.group(vars, "SOURCES", "SOURCE_", sourceNames, sources) {
 		cfg.Sources = append(cfg.Sources, newSource(g, kinds.Vendors))
@@ -84,9 +92,11 @@ func Load(environ []string, kinds Kinds) (*Config, error) {
 	for _, g := range cfg.group(vars, "SINKS", "SINK_", sinkNames, sinks) {
 		cfg.Sinks = append(cfg.Sinks, newSink(g, kinds.Schemes))
 	}
-	cfg.faults = append(cfg.faults, vars.Faults()...)
 	return cfg, cfg.collect()
 }
+
+// Fault adds a fault of a variable of Parley itself (ENRICH) that its room found.
+func (c *Config) Fault(name, want string) { c.own.Fault(name, want) }
 
 // Check gives all faults: Load's, those that the rooms left in the Vars of sources and sinks, and the variables
 // that no room knew. Call it when the rooms have decoded. The error is Faults.
@@ -134,7 +144,7 @@ func (c *Config) Secrets() []string {
 }
 
 func (c *Config) vars() []*settings.Vars {
-	var vars []*settings.Vars
+	vars := []*settings.Vars{c.own}
 	for _, s := range c.Sources {
 		vars = append(vars, s.Vars)
 	}

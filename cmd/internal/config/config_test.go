@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/parley-stream/parley/cmd/internal/config"
 	"github.com/parley-stream/parley/events/settings"
 )
 
-var kinds = config.Kinds{Vendors: []string{"alpha", "beta"}, Schemes: []string{"file", "stdout"}}
+var kinds = config.Kinds{Vendors: []string{"alpha", "beta"}, Schemes: []string{"file", "stdout"}, Enrichments: []string{"page", "place"}}
 
 func TestAnEmptyEnvironmentGivesTheDefaults(t *testing.T) {
 	cfg, err := config.Load([]string{"HOME=/home/me", "PATH=/bin"}, kinds)
@@ -28,10 +29,10 @@ func TestAnEmptyEnvironmentGivesTheDefaults(t *testing.T) {
 	want := config.Config{
 		NATS: config.NATS{Replicas: 1}, DataDir: "parley-data", HTTPAddr: "127.0.0.1:8090",
 		RawRetention: 168 * time.Hour, EventsRetention: 2160 * time.Hour, EventsEncoding: "json", Partitions: 16,
-		RawMaxBytes: 10 << 30, DedupeCache: 64 << 20, LogLevel: slog.LevelInfo,
+		RawMaxBytes: 10 << 30, DedupeCache: 64 << 20, LogLevel: slog.LevelInfo, Enrich: []string{"page", "place"},
 	}
-	if !reflect.DeepEqual(*cfg, want) {
-		t.Errorf("got %+v\nwant %+v", *cfg, want)
+	if diff := cmp.Diff(want, *cfg, cmpopts.IgnoreUnexported(config.Config{}, settings.Secret{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -45,7 +46,8 @@ func TestEveryVariableArrives(t *testing.T) {
 		"PARLEY_NATS_CA=" + key, "PARLEY_NATS_CERT=" + key, "PARLEY_NATS_KEY=" + key, "PARLEY_DATA_DIR=/data",
 		"PARLEY_HTTP_ADDR=", "PARLEY_RAW_RETENTION=24h", "PARLEY_EVENTS_RETENTION=48h", "PARLEY_EVENTS_ENCODING=msgpack",
 		"PARLEY_PARTITIONS=4", "PARLEY_RAW_MAX_BYTES=1.5GB", "PARLEY_DEDUPE_CACHE=512KiB", "PARLEY_LOG_LEVEL=WARN",
-		"PARLEY_LOG_FORMAT=json", "PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:///events",
+		"PARLEY_LOG_FORMAT=json", "PARLEY_ENRICH=place", "PARLEY_GEOIP_DB=/db", "PARLEY_PRIVACY=visitor.ip=drop",
+		"PARLEY_PRIVACY_KEY=a key", "PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:///events",
 	}, kinds)
 	if err != nil {
 		t.Fatal(err)
@@ -62,9 +64,10 @@ func TestEveryVariableArrives(t *testing.T) {
 		},
 		DataDir: "/data", RawRetention: 24 * time.Hour, EventsRetention: 48 * time.Hour, EventsEncoding: "msgpack",
 		Partitions: 4, RawMaxBytes: 1_500_000_000, DedupeCache: 512 << 10, LogLevel: slog.LevelWarn, LogFormat: "json",
+		Enrich: []string{"place"}, GeoIPDB: "/db", Privacy: "visitor.ip=drop",
 	}
-	if !reflect.DeepEqual(*cfg, want) {
-		t.Errorf("got %+v\nwant %+v", *cfg, want)
+	if diff := cmp.Diff(want, *cfg, cmpopts.IgnoreUnexported(config.Config{}, settings.Secret{})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -100,10 +103,11 @@ func TestEachFaultNamesItsVariableAndWhatIsWanted(t *testing.T) {
 		"a size without a number":              {[]string{"PARLEY_RAW_MAX_BYTES=GiB"}, `PARLEY_RAW_MAX_BYTES: is "GiB", want a size such as 10GiB, 64MiB or 512KB`},
 		"an unknown level":                     {[]string{"PARLEY_LOG_LEVEL=loud"}, `PARLEY_LOG_LEVEL: is "loud", want debug or info or warn or error`},
 		"an unknown format":                    {[]string{"PARLEY_LOG_FORMAT=xml"}, `PARLEY_LOG_FORMAT: is "xml", want text or json`},
-		"privacy is not silently ignored":      {[]string{"PARLEY_PRIVACY=visitor.ip=truncate"}, "PARLEY_PRIVACY: is not supported by this version: personal data would be published as it is; take it out"},
-		"nor is its key":                       {[]string{"PARLEY_PRIVACY_KEY_FILE=/run/key"}, "PARLEY_PRIVACY_KEY_FILE: is not supported by this version"},
-		"nor places":                           {[]string{"PARLEY_GEOIP_DB=x"}, "PARLEY_GEOIP_DB: is not supported by this version"},
-		"nor a token":                          {[]string{"PARLEY_HTTP_TOKEN=x"}, "PARLEY_HTTP_TOKEN: is not supported by this version"},
+		"a key without a policy":               {[]string{"PARLEY_PRIVACY_KEY=0123456789abcdef"}, "PARLEY_PRIVACY_KEY: has nothing to do without PARLEY_PRIVACY; set that too, or take it out"},
+		"a key's file that is not there":       {[]string{"PARLEY_PRIVACY=visitor.ip=hmac", "PARLEY_PRIVACY_KEY_FILE=gone"}, `PARLEY_PRIVACY_KEY_FILE: is "gone", want a readable file: no such file or directory`},
+		"a key's file of a misspelt name":      {[]string{"PARLEY_GEOIP_DB_FILE=x"}, "PARLEY_GEOIP_DB_FILE: is unknown"},
+		"an unknown enrichment":                {[]string{"PARLEY_ENRICH=page,wether"}, `PARLEY_ENRICH: is "page,wether", want all, none, or some of page, place`},
+		"a token is not silently ignored":      {[]string{"PARLEY_HTTP_TOKEN=x"}, "PARLEY_HTTP_TOKEN: is not supported by this version"},
 		"nor profiles":                         {[]string{"PARLEY_PPROF=true"}, "PARLEY_PPROF: is not supported by this version"},
 	} {
 		t.Run(name, func(t *testing.T) {

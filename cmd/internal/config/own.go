@@ -17,34 +17,35 @@ import (
 
 // variables are Parley's own, without PARLEY_.
 type variables struct {
-	NATSURL         []string      `env:"NATS_URL"`
-	NATSCreds       string        `env:"NATS_CREDS"`
-	NATSCA          string        `env:"NATS_CA"`
-	NATSCert        string        `env:"NATS_CERT"`
-	NATSKey         string        `env:"NATS_KEY"`
-	NATSReplicas    int           `env:"NATS_REPLICAS, default=1"`
-	DataDir         string        `env:"DATA_DIR, default=parley-data"`
-	HTTPAddr        string        `env:"HTTP_ADDR, default=127.0.0.1:8090"`
-	RawRetention    time.Duration `env:"RAW_RETENTION, default=168h"`
-	EventsRetention time.Duration `env:"EVENTS_RETENTION, default=2160h"`
-	EventsEncoding  string        `env:"EVENTS_ENCODING, default=json"`
-	Partitions      int           `env:"PARTITIONS, default=16"`
-	RawMaxBytes     ByteSize      `env:"RAW_MAX_BYTES, default=10GiB"`
-	DedupeCache     ByteSize      `env:"DEDUPE_CACHE, default=64MiB"`
-	LogLevel        string        `env:"LOG_LEVEL, default=info"`
-	LogFormat       string        `env:"LOG_FORMAT"`
-	Sources         []string      `env:"SOURCES"`
-	Sinks           []string      `env:"SINKS"`
+	NATSURL         []string        `env:"NATS_URL"`
+	NATSCreds       string          `env:"NATS_CREDS"`
+	NATSCA          string          `env:"NATS_CA"`
+	NATSCert        string          `env:"NATS_CERT"`
+	NATSKey         string          `env:"NATS_KEY"`
+	NATSReplicas    int             `env:"NATS_REPLICAS, default=1"`
+	DataDir         string          `env:"DATA_DIR, default=parley-data"`
+	HTTPAddr        string          `env:"HTTP_ADDR, default=127.0.0.1:8090"`
+	RawRetention    time.Duration   `env:"RAW_RETENTION, default=168h"`
+	EventsRetention time.Duration   `env:"EVENTS_RETENTION, default=2160h"`
+	EventsEncoding  string          `env:"EVENTS_ENCODING, default=json"`
+	Partitions      int             `env:"PARTITIONS, default=16"`
+	RawMaxBytes     ByteSize        `env:"RAW_MAX_BYTES, default=10GiB"`
+	DedupeCache     ByteSize        `env:"DEDUPE_CACHE, default=64MiB"`
+	LogLevel        string          `env:"LOG_LEVEL, default=info"`
+	LogFormat       string          `env:"LOG_FORMAT"`
+	Enrich          string          `env:"ENRICH, default=all"`
+	GeoIPDB         string          `env:"GEOIP_DB"`
+	Privacy         string          `env:"PRIVACY"`
+	PrivacyKey      settings.Secret `env:"PRIVACY_KEY"`
+	Sources         []string        `env:"SOURCES"`
+	Sinks           []string        `env:"SINKS"`
 }
 
 // unsupported are documented variables whose features this version lacks. Silence would promise
-// what does not happen, above all with privacy.
+// what does not happen.
 var unsupported = map[string]string{
-	"HTTP_TOKEN":  "there are no actions over HTTP",
-	"PPROF":       "there are no profiles over HTTP",
-	"GEOIP_DB":    "no event is enriched by place",
-	"PRIVACY":     "personal data would be published as it is",
-	"PRIVACY_KEY": "personal data would be published as it is",
+	"HTTP_TOKEN": "there are no actions over HTTP",
+	"PPROF":      "there are no profiles over HTTP",
 }
 
 // decode fills what belongs to Parley itself and gives the names of the sources and sinks.
@@ -62,10 +63,34 @@ func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources,
 	c.EventsEncoding, c.Partitions = v.EventsEncoding, v.Partitions
 	c.RawMaxBytes, c.DedupeCache = int64(v.RawMaxBytes), int64(v.DedupeCache)
 	c.LogFormat = v.LogFormat
+	c.Enrich = c.enrich(vars, v.Enrich)
+	c.GeoIPDB, c.Privacy, c.PrivacyKey = v.GeoIPDB, strings.TrimSpace(v.Privacy), v.PrivacyKey
+	if c.Privacy == "" && c.PrivacyKey.Reveal() != "" {
+		vars.Fault("PRIVACY_KEY", "has nothing to do without "+vars.Name("PRIVACY")+"; set that too, or take it out")
+	}
 	c.checkNATS(vars)
 	c.check(vars, v.LogLevel)
 	c.refuse(values)
 	return v.Sources, v.Sinks
+}
+
+// enrich gives the enrichments that are wanted, in their order.
+func (c *Config) enrich(vars *settings.Vars, list string) []string {
+	switch list = strings.TrimSpace(list); list {
+	case "none", "":
+		return nil
+	case "all":
+		return slices.Clone(c.kinds.Enrichments)
+	}
+	var wanted []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); len(c.kinds.Enrichments) > 0 && !slices.Contains(c.kinds.Enrichments, name) {
+			vars.Fault("ENRICH", "want all, none, or some of "+strings.Join(c.kinds.Enrichments, ", "))
+			return nil
+		}
+		wanted = append(wanted, name)
+	}
+	return wanted
 }
 
 func (c *Config) check(vars *settings.Vars, level string) {
@@ -154,6 +179,9 @@ func knownNames() []string {
 	for field := range reflect.TypeFor[variables]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("env"), ",")
 		names = append(names, name)
+		if field.Type == reflect.TypeFor[settings.Secret]() {
+			names = append(names, name+"_FILE")
+		}
 	}
 	return names
 }
