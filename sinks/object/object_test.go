@@ -182,6 +182,37 @@ func crashAt(t *testing.T, query, step string, keep bool) {
 	}
 }
 
+// A crash leaves an object without its mark, or a claim without its object, in one format, and the next owner writes another.
+func TestTheFormatMayChangeBetweenTwoOwners(t *testing.T) {
+	for _, step := range object.Steps() {
+		t.Run(step, func(t *testing.T) {
+			prefix := newPrefix()
+			s := own(t, opener(t, endpoint, prefix, "path={kind}"))
+			object.SetFault(s, func(at string) error {
+				if at == step {
+					return errCrash
+				}
+				return nil
+			})
+			_, _ = s.Deliver(t.Context(), sinks.Batch{Items: items(1, 10)})
+			if _, err := s.Flush(t.Context()); !errors.Is(err, errCrash) {
+				t.Fatal(err)
+			}
+			object.Abandon(s)
+			s = own(t, opener(t, endpoint, prefix, "path={kind}&format=parquet"))
+			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(1, 12)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := sequences(t, prefix); !slices.Equal(got, upTo(12)) {
+				t.Errorf("got %v, want 1 to 12 once", got)
+			}
+		})
+	}
+}
+
 // A process that was stopped while it owned the sink wakes when another has it, at any step of a commit.
 func TestAnOwnerThatWakesTooLateWritesNothingTwice(t *testing.T) {
 	for _, step := range object.Steps() {

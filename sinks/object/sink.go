@@ -50,6 +50,7 @@ type Sink struct {
 	// adopted are the claims of earlier owners whose objects are not there, by key.
 	adopted         map[string]string // the ETag
 	digests         map[*rolling.File]string
+	marked          map[string]uint64 // what the marks said at the beginning, by path
 	marks           []note
 	claims          []note
 	pruned, sweptAt time.Time
@@ -70,7 +71,7 @@ func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error)
 	}
 	s := &Sink{
 		store: store, prefix: c.prefix, state: c.prefix + hidden + o.Sink + "/", spool: filepath.Join(c.spool, o.Sink), part: partSize, highest: o.LastSequence,
-		adopted: make(map[string]string), digests: make(map[*rolling.File]string), pruned: time.Now(),
+		adopted: make(map[string]string), digests: make(map[*rolling.File]string), marked: make(map[string]uint64), pruned: time.Now(),
 	}
 	s.files = rolling.New(c.options, s)
 	if err := os.MkdirAll(s.spool, 0o700); err != nil {
@@ -162,7 +163,7 @@ func (s *Sink) readState(ctx context.Context) error {
 		}
 		implausible = s.plausible(name, last)
 		s.marks = append(s.marks, note{f.key, last, f.at})
-		s.files.Note(path.Dir(name), last)
+		s.marked[path.Dir(name)] = max(s.marked[path.Dir(name)], last)
 		return implausible == nil
 	})
 	if err = errors.Join(err, implausible); err != nil {
@@ -237,11 +238,7 @@ func (s *Sink) Committed(ctx context.Context, dir string) (c rolling.Committed, 
 	if err = errors.Join(err, implausible); err != nil {
 		return c, err
 	}
-	for _, m := range s.marks {
-		if path.Dir(m.key) == s.state+"done/"+dir {
-			c.Last = max(c.Last, m.last)
-		}
-	}
+	c.Last = max(c.Last, s.marked[dir])
 	return s.claimed(ctx, dir, c)
 }
 
