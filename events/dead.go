@@ -97,15 +97,16 @@ func (d *DeadLetter) SetHeaders(h map[string][]string) {
 	}
 }
 
-// Failed gives the headers of the message that failed, as it was published: without those of the dead letter and of the server.
-func (d *DeadLetter) Failed(h map[string][]string) map[string][]string {
-	failed := make(map[string][]string, len(h))
+// PublishedHeaders gives the headers of a stored message, or of the one that became this dead letter, to be published again: without what
+// steers the server and what says why it failed.
+func PublishedHeaders(h map[string][]string) map[string][]string {
+	out := make(map[string][]string, len(h))
 	for name, values := range h {
 		if !hasPrefixFold(name, natsPrefix) && !hasPrefixFold(name, deadPrefix) {
-			failed[name] = values
+			out[name] = values
 		}
 	}
-	return failed
+	return out
 }
 
 // ReadDeadLetter reads what SetHeaders wrote. The error is Permanent.

@@ -108,9 +108,11 @@ func PublishedRawSubject(stored string) string {
 	return RawSubjects + "." + path
 }
 
-// ReplaySubject is where an event of EVENTS goes that is delivered again to one sink alone.
+// ReplaySubject is where an event that is stored under a subject of EVENTS, or was replayed before, goes to be delivered again to one sink
+// alone.
 func ReplaySubject(sink, stored string) string {
-	return ReplaySubjects + "." + Token(sink) + "." + strings.TrimPrefix(stored, EventSubjects+".")
+	to := ReplaySubjects + "." + Token(sink) + "."
+	return to + strings.TrimPrefix(strings.TrimPrefix(stored, EventSubjects+"."), to)
 }
 
 // EntityPath is what an entity's subjects end with: <kind>.<vendor>.<source>.<entity>.

@@ -126,10 +126,10 @@ func (o *ownership) keepPause(ctx context.Context, h health) {
 	switch {
 	case err != nil:
 	case h.pause == nil:
-		err = bucket.Delete(ctx, o.name+pauseKey)
+		err = bucket.Delete(ctx, o.key+pauseKey)
 	default:
 		value, _ := json.Marshal(h.pause) // strings and times always encode
-		err = bucket.Put(ctx, o.name+pauseKey, value)
+		err = bucket.Put(ctx, o.key+pauseKey, value)
 	}
 	if err != nil {
 		return // the next change of anything tries again
@@ -155,7 +155,7 @@ func (o *ownership) keep(ctx context.Context, bg background) {
 	}
 	value, _ := json.Marshal(p) // numbers always encode
 	bucket, err := o.broker.Bucket(ctx, broker.SinksBucket)
-	if err == nil && bucket.Put(ctx, o.name+progressKey, value) == nil {
+	if err == nil && bucket.Put(ctx, o.key+progressKey, value) == nil {
 		o.background.kept = p.Progress
 	}
 }
@@ -167,7 +167,7 @@ func (o *ownership) follow(ctx context.Context, bg background, last uint64) erro
 		return err
 	}
 	var p record
-	if err := read(ctx, bucket, o.name+progressKey, &p); err != nil {
+	if err := read(ctx, bucket, o.key+progressKey, &p); err != nil {
 		return err
 	}
 	for _, p := range []record{p, o.background.left} {
@@ -178,7 +178,7 @@ func (o *ownership) follow(ctx context.Context, bg background, last uint64) erro
 		}
 	}
 	o.background.kept = p.Progress
-	pause, err := PauseOf(ctx, bucket, o.name)
+	pause, err := PauseOf(ctx, bucket, o.key)
 	if err != nil {
 		return err
 	}

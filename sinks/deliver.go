@@ -124,7 +124,7 @@ func (o *ownership) bury(ctx context.Context, d *broker.Delivery, attempts int, 
 	maps.Copy(header, d.Header)
 	letter := events.DeadLetter{
 		Stage: events.StageSink, Name: o.name, Reason: reason.Error(), Attempts: attempts,
-		Stream: broker.Events, Sequence: d.Sequence, Subject: d.Subject, At: time.Now(),
+		Stream: o.stream, Sequence: d.Sequence, Subject: d.Subject, At: time.Now(),
 	}
 	letter.SetHeaders(header)
 	m := broker.Message{Subject: letter.DeadSubject(), Header: header, Data: d.Data}

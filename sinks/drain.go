@@ -21,7 +21,7 @@ func (o *ownership) askDrains(ctx context.Context) {
 	for {
 		select {
 		case done := <-o.Runner.drains:
-			state, err := o.broker.StreamState(ctx, broker.Events)
+			state, err := o.broker.StreamState(ctx, o.stream)
 			if err != nil {
 				done <- err
 				continue

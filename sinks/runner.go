@@ -32,6 +32,9 @@ type Options struct {
 	// AckWait is how long the server waits for an acknowledgement (0: 10 minutes). A sink may keep an event longer: it comes again, and adds nothing.
 	AckWait time.Duration
 	Logger  *slog.Logger // nil: none
+	// Replay delivers, instead of the stream of events, what `parley replay` and `parley dlq replay` give to this sink again. Filter and Start
+	// are not for these: they were chosen one by one.
+	Replay bool
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +69,8 @@ const (
 // refuses, and acknowledges. Any number of processes may run the same sink: one owns it, the others stand by.
 type Runner struct {
 	name    string
+	key     string // names what it keeps: its consumer, its keys in parley-sinks, its place at the destination
+	stream  string
 	broker  Broker
 	open    Opener
 	options Options
@@ -96,8 +101,15 @@ type Stats struct {
 // NewRunner makes the Runner of the sink with this name ([a-z0-9-]+).
 func NewRunner(name string, b Broker, open Opener, o Options) *Runner {
 	o = o.withDefaults()
-	return &Runner{name: name, broker: b, open: open, options: o, log: o.Logger.With("sink", name), drains: make(chan chan error)}
+	r := &Runner{name: name, key: name, stream: broker.Events, broker: b, open: open, options: o, log: o.Logger.With("sink", name), drains: make(chan chan error)}
+	if o.Replay {
+		r.key, r.stream, r.log = ReplayKey(name), broker.Replay, r.log.With("replay", true)
+	}
+	return r
 }
+
+// ReplayKey names what a sink keeps for the events that it is given again.
+func ReplayKey(sink string) string { return sink + "-replay" }
 
 // Stats gives the figures; safe for concurrent use.
 func (r *Runner) Stats() Stats {
@@ -269,11 +281,11 @@ func (o *ownership) step(ctx context.Context) error {
 // nothing is taken before that.
 func (o *ownership) own(ctx context.Context) error {
 	o.disown()
-	state, err := o.broker.StreamState(ctx, broker.Events)
+	state, err := o.broker.StreamState(ctx, o.stream)
 	if err != nil {
 		return err
 	}
-	sink, err := o.open(ctx, Ownership{Sink: o.name, Origin: o.origin, LastSequence: state.LastSeq})
+	sink, err := o.open(ctx, Ownership{Sink: o.key, Origin: o.origin, LastSequence: state.LastSeq})
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}

@@ -31,18 +31,18 @@ func (r *Runner) Check(ctx context.Context) (found string, err error) {
 	}
 	// A check fixes nothing: where a new sink begins is its first run's to say.
 	b := beginning{Origin: rand.Text()}
-	if entry, err := bucket.Get(ctx, r.name+".start"); err == nil {
+	if entry, err := bucket.Get(ctx, r.key+".start"); err == nil {
 		if err := json.Unmarshal(entry.Value, &b); err != nil {
-			return "", fmt.Errorf("%s/%s.start: %w", broker.SinksBucket, r.name, err)
+			return "", fmt.Errorf("%s/%s.start: %w", broker.SinksBucket, r.key, err)
 		}
 	} else if !errors.Is(err, broker.ErrNotFound) {
 		return "", err
 	}
-	state, err := r.broker.StreamState(ctx, broker.Events)
+	state, err := r.broker.StreamState(ctx, r.stream)
 	if err != nil {
 		return "", err
 	}
-	sink, err := r.open(ctx, Ownership{Sink: r.name, Origin: b.Origin, LastSequence: state.LastSeq})
+	sink, err := r.open(ctx, Ownership{Sink: r.key, Origin: b.Origin, LastSequence: state.LastSeq})
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +58,7 @@ func (r *Runner) begin(ctx context.Context) (b beginning, fresh bool, err error)
 	if err != nil {
 		return b, false, err
 	}
-	key := r.name + ".start"
+	key := r.key + ".start"
 	entry, err := bucket.Get(ctx, key)
 	if errors.Is(err, broker.ErrNotFound) {
 		b = beginning{Origin: rand.Text(), New: r.options.Start.New, At: r.options.Start.At, First: time.Now().UTC()}
@@ -80,16 +80,23 @@ func (r *Runner) begin(ctx context.Context) (b beginning, fresh bool, err error)
 	return b, false, nil
 }
 
+// ConsumerName is the durable consumer's of a sink, or of its replays (ReplayKey).
+func ConsumerName(key string) string { return "sink-" + key }
+
 // consume makes or finds the sink's durable consumer.
 func (r *Runner) consume(ctx context.Context, b beginning, fresh bool) (*broker.Consumer, error) {
-	filters, err := events.FilterSubjects(r.options.Filter)
-	if err != nil {
+	config := broker.ConsumerConfig{
+		Stream: r.stream, Name: ConsumerName(r.key), Pinned: true, MaxAckPending: r.options.MaxAckPending, AckWait: r.options.AckWait,
+	}
+	if r.options.Replay {
+		config.Filters = []string{events.ReplaySubject(r.name, ">")}
+		return r.broker.Consumer(ctx, config)
+	}
+	var err error
+	if config.Filters, err = events.FilterSubjects(r.options.Filter); err != nil {
 		return nil, err
 	}
-	config := broker.ConsumerConfig{
-		Stream: broker.Events, Name: "sink-" + r.name, Filters: filters, Pinned: true,
-		MaxAckPending: r.options.MaxAckPending, AckWait: r.options.AckWait, StartTime: b.At, New: b.New && fresh,
-	}
+	config.StartTime, config.New = b.At, b.New && fresh
 	if b.New && !fresh {
 		// Only matters where the consumer was lost: what came since the first start is not skipped.
 		config.StartTime = b.First

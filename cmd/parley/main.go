@@ -35,6 +35,7 @@ type cli struct {
 	Status   statusCmd   `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
 	Coverage coverageCmd `cmd:"" help:"Show which windows are read, and where the gaps are."`
 	Backfill backfillCmd `cmd:"" help:"Read a past range, and follow it; any number at once."`
+	Replay   replayCmd   `cmd:"" help:"Give stored events to one sink again."`
 	Dlq      dlqCmd      `cmd:"" help:"Dead letters: list, explain, replay, drop."`
 	Tail     tailCmd     `cmd:"" help:"Show events as they come."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -143,6 +144,23 @@ type backfillCmd struct {
 func (c *backfillCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
 		return a.Backfill(ctx, app.BackfillRequest{Source: c.Source, From: c.From, To: c.To, Again: c.Again})
+	})
+}
+
+type replayCmd struct {
+	Sink   string   `arg:"" help:"The sink that gets them."`
+	From   string   `required:"" help:"Events that were stored from then on: a time, or a date (midnight UTC)."`
+	To     string   `help:"Up to then, exclusive; now without it."`
+	Filter []string `help:"Kinds or subject patterns, such as conversation or conversation.liveagent.*."`
+	Rate   int      `help:"At most so many events a second; no limit without it."`
+}
+
+func (c *replayCmd) Run(ctx context.Context) error {
+	if c.Rate < 0 {
+		return usage(errors.New("--rate: want a number above 0"))
+	}
+	return withApp(func(a *app.App) error {
+		return a.Replay(ctx, app.ReplayRequest{Sink: c.Sink, From: c.From, To: c.To, Filter: c.Filter, Rate: c.Rate})
 	})
 }
 

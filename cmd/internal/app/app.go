@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -50,6 +51,8 @@ type App struct {
 type sink struct {
 	settings sinks.Settings
 	open     sinks.Opener
+	// again opens the destination for events that it is given again; nil where its variables have faults.
+	again sinks.Opener
 }
 
 // New decodes the configuration, rooms' variables included. Its error is settings.Faults: all of them.
@@ -128,9 +131,27 @@ func (a *App) openSinks() {
 				continue // its fault is in Vars
 			}
 			env := sinks.Env{Stdout: a.Out, DataDir: a.Config.DataDir}
-			a.sinks = append(a.sinks, sink{settings: s, open: kind.Open(s, conf.Vars, s.URL, env)})
+			one := sink{settings: s, open: kind.Open(s, conf.Vars, s.URL, env)}
+			if conf.Vars.Faults() == nil {
+				one.again = kind.Open(s, conf.Vars, besideURL(s.URL), env)
+			}
+			a.sinks = append(a.sinks, one)
 		}
 	}
+}
+
+// besideURL is where a sink writes what it is given again: files and objects lie beside the others, because they hold events a second time;
+// everything else goes to the same destination.
+func besideURL(u *url.URL) *url.URL {
+	beside := *u
+	switch {
+	case u.Scheme == "file" && u.Opaque != "":
+		beside.Opaque = sinks.ReplayKey(strings.TrimRight(u.Opaque, "/"))
+	case u.Scheme == "file" || u.Scheme == "s3":
+		beside.Path = sinks.ReplayKey(strings.TrimRight(u.Path, "/"))
+		beside.RawPath = ""
+	}
+	return &beside
 }
 
 // checkVendors finds filters that can never match, because there is no such vendor.
@@ -207,6 +228,7 @@ type Process struct {
 	pollers   *pollers.Runner
 	processor *processors.Runner
 	sinks     map[string]*sinks.Runner
+	again     []*sinks.Runner // of the same sinks, for what they are given again
 }
 
 // Process makes the roles. With a once time, the poller ends when everything that `run --once` reads was read after it.
@@ -237,6 +259,11 @@ func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once t
 				continue
 			}
 			p.sinks[s.settings.Name] = sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s))
+			if once.IsZero() {
+				again := a.sinkOptions(s)
+				again.Replay = true
+				p.again = append(p.again, sinks.NewRunner(s.settings.Name, b, s.again, again))
+			}
 		}
 	}
 	return p, nil
@@ -321,6 +348,9 @@ func (p *Process) runSinks(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, 0, len(p.sinks))
 	var mu sync.Mutex
+	for _, s := range p.again {
+		wg.Go(func() { _ = s.Run(ctx) }) // what could not be flushed comes again, and the log says so
+	}
 	for name, s := range p.sinks {
 		wg.Go(func() {
 			if err := s.Run(ctx); err != nil {

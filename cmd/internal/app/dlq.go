@@ -222,7 +222,7 @@ func (d *deadLetter) advice() string {
 	case events.StagePoll:
 		return fmt.Sprintf("The record could not travel as it is; the reason says which limit it exceeds. What is here is what was kept of it. `parley dlq drop %d` forgets it.", n)
 	case events.StageSink:
-		return fmt.Sprintf("The destination refused it. `parley dlq drop %d` forgets it.", n)
+		return fmt.Sprintf("The destination refused it. When the reason is gone, `parley dlq replay %d` delivers it to the sink %s alone. `parley dlq drop %d` forgets it.", n, d.Name, n)
 	default:
 		return fmt.Sprintf("Its headers are not a dead letter's. `parley dlq drop %d` forgets it.", n)
 	}
@@ -285,14 +285,15 @@ func (a *App) ReplayDead(ctx context.Context, f DeadFilter, dry bool) error {
 
 // replay makes the message that goes to the stage again.
 func (d *deadLetter) replay() (broker.Message, error) {
-	m := broker.Message{Header: d.letter.Failed(d.message.Header), Data: d.message.Data}
+	m := broker.Message{Header: events.PublishedHeaders(d.message.Header), Data: d.message.Data}
 	m.Header[events.HeaderReplayOf] = []string{fmt.Sprint(d.Sequence)}
 	switch d.Stage {
 	case events.StageProcess:
 		m.Subject = events.PublishedRawSubject(d.letter.Subject)
 		return m, nil
 	case events.StageSink:
-		return m, errors.New("a sink's dead letters cannot be replayed by this version")
+		m.Subject = events.ReplaySubject(d.Name, d.letter.Subject)
+		return m, nil
 	default:
 		return m, errors.New("what is here was cut, or cannot travel: it cannot be replayed; the vendor must be asked again")
 	}

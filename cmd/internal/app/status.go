@@ -15,6 +15,7 @@ import (
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
+	"github.com/parley-stream/parley/sinks"
 )
 
 // Status is what `parley status` shows.
@@ -64,7 +65,9 @@ type SinkLine struct {
 	Waiting uint64 `json:"waiting"`
 	InHand  uint64 `json:"in_hand"`
 	Owned   bool   `json:"owned"`
-	Never   bool   `json:"never_ran,omitempty"`
+	// Again counts the events that it is given a second time and that wait.
+	Again uint64 `json:"replay_waiting,omitempty"`
+	Never bool   `json:"never_ran,omitempty"`
 }
 
 // ShowStatus prints how everything stands.
@@ -182,7 +185,7 @@ func failures(source string, stream *pollers.StreamStatus) []string {
 }
 
 func (s *Status) addSink(ctx context.Context, b *broker.Broker, name string) error {
-	state, err := b.ConsumerState(ctx, broker.Events, "sink-"+name)
+	state, err := b.ConsumerState(ctx, broker.Events, sinks.ConsumerName(name))
 	if errors.Is(err, broker.ErrNotFound) {
 		s.Sinks = append(s.Sinks, SinkLine{Sink: name, Never: true})
 		return nil
@@ -190,7 +193,13 @@ func (s *Status) addSink(ctx context.Context, b *broker.Broker, name string) err
 	if err != nil {
 		return err
 	}
-	s.Sinks = append(s.Sinks, SinkLine{Sink: name, Waiting: state.Pending, InHand: state.Unacked, Owned: state.Pinned})
+	again, err := b.ConsumerState(ctx, broker.Replay, sinks.ConsumerName(sinks.ReplayKey(name)))
+	if err != nil && !errors.Is(err, broker.ErrNotFound) {
+		return err
+	}
+	s.Sinks = append(s.Sinks, SinkLine{
+		Sink: name, Waiting: state.Pending, InHand: state.Unacked, Owned: state.Pinned, Again: again.Pending + again.Unacked,
+	})
 	if !state.Pinned && !state.Done() {
 		s.Attention = append(s.Attention, fmt.Sprintf("sink %s: %d events wait and nobody delivers them: start `parley sink %s` or `parley run`", name, state.Pending+state.Unacked, name))
 	}
@@ -242,7 +251,11 @@ func (s *Status) print(w io.Writer, now time.Time) error {
 		case l.Never:
 			fmt.Fprintf(&out, "sink %s: has never run\n", l.Sink)
 		default:
-			fmt.Fprintf(&out, "sink %s: %d events wait, %d in hand\n", l.Sink, l.Waiting, l.InHand)
+			fmt.Fprintf(&out, "sink %s: %d events wait, %d in hand", l.Sink, l.Waiting, l.InHand)
+			if l.Again > 0 {
+				fmt.Fprintf(&out, ", %d to be given again", l.Again)
+			}
+			out.WriteByte('\n')
 		}
 	}
 	fmt.Fprintf(&out, "records not processed yet: %d", s.Raw)
