@@ -127,6 +127,9 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	return w
 }
 
+// only leaves sources out, for tests that are not about all of them.
+func (w *world) only(names string) { w.set("PARLEY_SOURCES", names) }
+
 func (w *world) set(name, value string) { w.environ = append(w.environ, name+"="+value) }
 
 // change edits n chats of a vendor through the simulators' own interface.
@@ -152,10 +155,12 @@ type files struct {
 }
 
 // readFiles reads every finished file; a torn line fails the test.
-func (w *world) readFiles(t testing.TB) files {
+func (w *world) readFiles(t testing.TB) files { return readFilesIn(t, filepath.Join(w.dir, "out")) }
+
+func readFilesIn(t testing.TB, dir string) files {
 	t.Helper()
 	f := files{events: make(map[string]events.Event), entities: make(map[string]uint64)}
-	err := filepath.WalkDir(filepath.Join(w.dir, "out"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return nil // the sink has not begun, or a file was finished while the folder was read
@@ -577,6 +582,47 @@ func TestDeadLettersAreListedExplainedReplayedAndDropped(t *testing.T) {
 	command(t, w.environ, "dlq", "show", "4711").once(t, exitUsage)
 	command(t, w.environ, "dlq", "drop").once(t, exitUsage)
 	command(t, w.environ, "dlq", "ls", "--stage", "sinks").once(t, exitUsage)
+}
+
+func TestAReplayGivesStoredEventsToOneSinkAgainBesideItsLiveOnes(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 13, Days: 2, Chats: 15})
+	w.only("liveleader,livechat")
+	command(t, w.environ, "run", "--once").once(t, exitDone)
+	first := w.readFiles(t)
+	run := command(t, w.environ, "run")
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.waitForServer(t)
+	said := command(t, w.environ, "replay", "files", "--from", "2020-01-01", "--filter", "conversation.livechat").once(t, exitDone).stdout.String()
+	wanted := 0
+	for _, e := range first.events {
+		if e.Vendor == "livechat" {
+			wanted++
+		}
+	}
+	if want := fmt.Sprintf("%d events", wanted); !strings.Contains(said, want) || wanted == 0 {
+		t.Errorf("it says %q; want %q", said, want)
+	}
+	var got files
+	for deadline := time.Now().Add(2 * time.Minute); len(got.events) < wanted; <-time.After(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d events came again\n%s", len(got.events), wanted, run.stderr)
+		}
+		got = readFilesIn(t, filepath.Join(w.dir, "out-replay"))
+	}
+	if len(got.events) != wanted || len(got.twice) > 0 {
+		t.Errorf("%d events came again, %d of them twice; want %d", len(got.events), len(got.twice), wanted)
+	}
+	_ = run.Process.Signal(os.Interrupt)
+	if err := run.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, run.stderr)
+	}
+	if live := w.readFiles(t); len(live.twice) > 0 || len(live.events) < len(first.events) {
+		t.Errorf("the live files hold %d events, %d twice; want those that were there, once", len(live.events), len(live.twice))
+	}
+	command(t, w.environ, "replay", "nobody", "--from", "2020-01-01").once(t, exitUsage)
+	command(t, w.environ, "replay", "files", "--from", "yesterday").once(t, exitUsage)
 }
 
 func TestWrongCredentialsPauseTheSourceWithOneClearLine(t *testing.T) {
