@@ -43,6 +43,8 @@ type Runner struct {
 
 	mu     sync.Mutex
 	counts map[string]Counts
+	// losing are, by source, the windows that failed since one was read well; of a run that ends.
+	losing map[string]map[string]bool
 	// denied are the streams, as source and stream, that this process was told the account may not read, until they are asked again.
 	denied map[string]denial
 }
@@ -88,7 +90,7 @@ func newRunner(b backend, sources []*Source, o Options) *Runner {
 	return &Runner{
 		backend: b, options: o, log: o.Logger, now: o.Now, list: sources, book: NewLedger(b.ledger), view: newLedgerView(),
 		turns: make(map[string]*Budget), plans: make(map[string]map[string]Plan), counts: make(map[string]Counts),
-		denied: make(map[string]denial), lease: lease, tick: tick, jitter: mathrand.N[time.Duration],
+		denied: make(map[string]denial), losing: make(map[string]map[string]bool), lease: lease, tick: tick, jitter: mathrand.N[time.Duration],
 	}
 }
 
@@ -217,8 +219,8 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 		return 1, err
 	}
 	left = len(due) + len(queued) + waiting
-	if r.once() && state.Paused != "" {
-		return 0, nil // its windows wait for a run with better credentials
+	if r.once() && (state.Paused != "" || r.lost(name)) {
+		return 0, nil // its windows wait for a run with better credentials, or a better vendor
 	}
 	room := 2*s.Settings.Concurrency - len(queued)
 	for _, task := range due {
@@ -277,6 +279,35 @@ func (r *Runner) count(s *Source, records int) {
 	c := r.counts[s.Settings.Name]
 	c.Records += records
 	r.counts[s.Settings.Name] = c
+}
+
+// onceLosses is how many windows, none read well between them, make `run --once` give a source up: a vendor that is down would otherwise be
+// asked for every window of every stream, again and again.
+const onceLosses = 10
+
+// fared notes how a reading of a source's window ended.
+func (r *Runner) fared(source string, w Window, well bool) {
+	if !r.once() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if well || r.losing[source] == nil {
+		r.losing[source] = make(map[string]bool)
+	}
+	if key := windowKey(source, w); !well && !r.losing[source][key] {
+		r.losing[source][key] = true
+		if len(r.losing[source]) == onceLosses {
+			r.log.Error("the vendor answers nothing well; this run leaves the rest of the source to the next one", "source", source, "windows", onceLosses)
+		}
+	}
+}
+
+// lost tells whether `run --once` has given a source up.
+func (r *Runner) lost(source string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.losing[source]) >= onceLosses
 }
 
 // deny leaves a stream alone that the account may not read, and tells whether that is new.

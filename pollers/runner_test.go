@@ -1024,6 +1024,34 @@ func TestNoStreamWaitsForTheWholeHistoryOfAnother(t *testing.T) {
 	}
 }
 
+func TestOnceDoesNotAskAVendorThatIsDownForEveryWindow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	var asked atomic.Int32
+	p := &scripted{fetch: func(context.Context, pollers.Window, func(events.Record) error) (pollers.Reading, error) {
+		asked.Add(1)
+		return pollers.Reading{}, errors.New("500")
+	}}
+	variables := b.clock.Closed(-200, -2)
+	variables["CONCURRENCY"] = "4"
+	if err := b.runner(pollers.Options{OnceSince: b.clock.Now()}, b.source("eu", p, variables)).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n < 10 || n > 40 {
+		t.Errorf("it was asked %d times for 198 windows; want it given up after ten", n)
+	}
+	if b.log.Count("answers nothing well") != 1 {
+		t.Errorf("want one line that says so:\n%s", b.log.String())
+	}
+	well := &scripted{}
+	if err := b.runner(pollers.Options{OnceSince: b.clock.Now()}, b.source("eu", well, variables)).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.states("eu")[pollers.StateComplete]; n != 198 {
+		t.Errorf("%d windows are complete after the next run; want 198", n)
+	}
+}
+
 func TestOnceWaitsForWhatIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, broker.Options{})

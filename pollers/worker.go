@@ -89,8 +89,8 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 		return err
 	}
 	plan, ok := w.plans[w.source.Settings.Name][task.Stream]
-	if _, denied := w.denial(w.source.Settings.Name, task.Stream, w.now()); denied || !ok {
-		return w.done(ctx, d) // the stream is no longer selected, or may not be read
+	if _, denied := w.denial(w.source.Settings.Name, task.Stream, w.now()); denied || !ok || w.lost(w.source.Settings.Name) {
+		return w.done(ctx, d) // the stream is no longer selected, may not be read, or its vendor is down
 	}
 	plan.Lag = w.source.lag()
 	if _, due := plan.due(entry, w.now()); !due {
@@ -109,6 +109,7 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 	if err != nil {
 		return w.failed(ctx, d, before, entry, err)
 	}
+	w.fared(w.source.Settings.Name, entry.Window, true)
 	return w.completed(ctx, d, plan, entry)
 }
 
@@ -232,6 +233,7 @@ func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, e
 				"look at", w.source.Credential, "error", text)
 		}
 	default:
+		w.fared(name, entry.Window, false)
 		entry = w.blame(ctx, entry, err, text, now)
 	}
 	return w.conclude(ctx, entry, func() error { return w.done(ctx, d) })
