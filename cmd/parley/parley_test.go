@@ -132,9 +132,6 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	return w
 }
 
-// only leaves sources out, for tests that are not about all of them.
-func (w *world) only(names string) { w.set("PARLEY_SOURCES", names) }
-
 func (w *world) set(name, value string) { w.environ = append(w.environ, name+"="+value) }
 
 // change edits n chats of a vendor through the simulators' own interface.
@@ -600,7 +597,6 @@ func TestDeadLettersAreListedExplainedReplayedAndDropped(t *testing.T) {
 
 func TestAReplayGivesStoredEventsToOneSinkAgainBesideItsLiveOnes(t *testing.T) {
 	w := newWorld(t, app.Simulation{Seed: 13, Days: 2, Chats: 15})
-	w.only("liveleader,livechat")
 	command(t, w.environ, "run", "--once").once(t, exitDone)
 	first := w.readFiles(t)
 	run := command(t, w.environ, "run")
