@@ -211,7 +211,11 @@ func (r *Runner) plan(ctx context.Context) error {
 			return nil
 		}
 		failing = err != nil
-		if err := wait(ctx, tick); err != nil {
+		pause := tick
+		if left > 0 && !failing {
+			pause = tick / 10 // little is queued at once, so that what is left must not wait for it
+		}
+		if err := wait(ctx, pause); err != nil {
 			return err
 		}
 	}
