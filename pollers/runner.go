@@ -185,7 +185,11 @@ func (r *Runner) plan(ctx context.Context) error {
 			return nil
 		}
 		failing = err != nil
-		if err := wait(ctx, r.tick); err != nil {
+		pause := r.tick
+		if left > 0 && !failing {
+			pause = r.tick / 10 // little is queued at once, so that what is left must not wait for it
+		}
+		if err := wait(ctx, pause); err != nil {
 			return err
 		}
 	}
