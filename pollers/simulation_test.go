@@ -317,8 +317,11 @@ func (s *story) strike(p *process, d *dice) {
 	switch what := d.n(10); {
 	case what < 3:
 		s.figures.Crashes++
-		s.note("process %d crashes", p.id)
-		p.crash()
+		p.trap(1+d.n(24), func() {
+			s.note("process %d crashes", p.id)
+			p.crash()
+		})
+		<-p.ended
 	case what < 5:
 		s.figures.Stops++
 		s.note("process %d is stopped", p.id)
@@ -327,8 +330,10 @@ func (s *story) strike(p *process, d *dice) {
 	case what < 8 && s.freezes:
 		s.figures.Freezes++
 		for_ := s.lease/2 + d.upTo(4*s.lease)
-		s.note("process %d freezes for %s", p.id, for_)
-		p.freeze(for_)
+		p.trap(1+d.n(24), func() {
+			s.note("process %d freezes for %s", p.id, for_)
+			p.freeze(for_)
+		})
 	case what < 9 && s.outages:
 		s.figures.Outages++
 		for_ := 10*time.Second + d.upTo(10*time.Minute)
@@ -355,6 +360,8 @@ type process struct {
 	dead    bool
 	frozen  time.Time     // until then
 	lost    time.Time     // its store, until then
+	steps   int           // until the trap springs
+	spring  func()        // nil: there is none
 	offset  time.Duration // of its clock
 	ahead   time.Duration // the most that its clock ever was
 	looked  map[string]pollers.Entry
@@ -456,7 +463,29 @@ func (p *process) crash() {
 	p.dead = true
 	p.mu.Unlock()
 	p.cancel()
-	<-p.ended
+}
+
+// trap lets something happen in the middle of a process's work: at its nth step from now on.
+func (p *process) trap(steps int, spring func()) {
+	p.mu.Lock()
+	p.steps, p.spring = steps, spring
+	p.mu.Unlock()
+}
+
+// tread springs the trap when its step has come.
+func (p *process) tread() {
+	p.mu.Lock()
+	p.steps--
+	spring := p.spring
+	if p.steps > 0 {
+		spring = nil
+	} else {
+		p.spring = nil
+	}
+	p.mu.Unlock()
+	if spring != nil {
+		spring()
+	}
 }
 
 func (p *process) stop() { p.cancel() }
@@ -481,7 +510,7 @@ func (p *process) jump(to time.Duration) {
 
 func (p *process) heal() {
 	p.mu.Lock()
-	p.offset, p.lost = 0, time.Time{}
+	p.offset, p.lost, p.spring = 0, time.Time{}, nil
 	p.mu.Unlock()
 }
 
@@ -507,6 +536,7 @@ func (p *process) spend(d time.Duration) error {
 // step is the way of a request to a server: time passes, and the process may have died or lost the server.
 func (p *process) step(ctx context.Context, what string) (dice, error) {
 	d := p.story.throw(fmt.Sprint(p.id, " ", what))
+	p.tread()
 	if ctx.Err() != nil {
 		return d, ctx.Err()
 	}
