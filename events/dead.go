@@ -28,6 +28,10 @@ const (
 	deadSubject  = deadPrefix + "Subject"
 )
 
+// HeaderReplayOf marks a message that was a dead letter and is tried again: the number that it had. What fails again must be a dead letter
+// again, although the same record was one a moment ago.
+const HeaderReplayOf = "X-Parley-Replay-Of"
+
 // natsPrefix begins the headers that instruct the server or that it adds; of a failed message they must not be sent again.
 const (
 	natsPrefix = "Nats-"
@@ -56,13 +60,13 @@ func (d *DeadLetter) DeadSubject() string {
 	return DeadSubjects + "." + Token(d.Stage) + "." + Token(d.Name)
 }
 
-// MsgID is the same whenever the same failed message is given up, <stage>:<name>:<sequence>, so that a crash after the
+// MsgID is the same whenever the same failed message is given up, <stage>:<name>:<stream>:<sequence>, so that a crash after the
 // publication leaves one dead letter; "" for a message that never was stored.
 func (d *DeadLetter) MsgID() string {
 	if d.Sequence == 0 {
 		return ""
 	}
-	return d.Stage + ":" + d.Name + ":" + strconv.FormatUint(d.Sequence, 10)
+	return d.Stage + ":" + d.Name + ":" + d.Stream + ":" + strconv.FormatUint(d.Sequence, 10)
 }
 
 // SetHeaders makes the headers of the dead letter from a copy of the failed message's: the server's own
@@ -91,6 +95,17 @@ func (d *DeadLetter) SetHeaders(h map[string][]string) {
 	if !d.At.IsZero() {
 		set(deadAt, d.At.UTC().Format(time.RFC3339Nano))
 	}
+}
+
+// Failed gives the headers of the message that failed, as it was published: without those of the dead letter and of the server.
+func (d *DeadLetter) Failed(h map[string][]string) map[string][]string {
+	failed := make(map[string][]string, len(h))
+	for name, values := range h {
+		if !hasPrefixFold(name, natsPrefix) && !hasPrefixFold(name, deadPrefix) {
+			failed[name] = values
+		}
+	}
+	return failed
 }
 
 // ReadDeadLetter reads what SetHeaders wrote. The error is Permanent.

@@ -40,10 +40,10 @@ func TestADeadLetterKeepsTheFailedMessagesHeadersButNotTheServers(t *testing.T) 
 	h := map[string][]string{
 		"ce-id": {"1"}, "Nats-Msg-Id": {"old"}, "nats-expected-last-subject-sequence": {"7"}, "Parley-Error": {"earlier"}, "X-Other": {"y"},
 	}
-	d := events.DeadLetter{Stage: events.StageSink, Name: "archive", Sequence: 9, Attempts: 1}
+	d := events.DeadLetter{Stage: events.StageSink, Name: "archive", Stream: "EVENTS", Sequence: 9, Attempts: 1}
 	d.SetHeaders(h)
 	want := map[string]string{
-		"ce-id": "1", "X-Other": "y", "Nats-Msg-Id": "sink:archive:9", "Parley-Stage": "sink",
+		"ce-id": "1", "X-Other": "y", "Nats-Msg-Id": "sink:archive:EVENTS:9", "Parley-Stage": "sink", "Parley-Stream": "EVENTS",
 		"Parley-Name": "archive", "Parley-Sequence": "9", "Parley-Attempts": "1",
 	}
 	got := map[string]string{}

@@ -16,6 +16,7 @@ const (
 	DeadSubjects    = "parley.dead"
 	WindowSubjects  = "parley.windows"
 	SeenSubjects    = "parley.seen"
+	ReplaySubjects  = "parley.replay"
 	maxPlainTokenID = 120
 )
 
@@ -94,6 +95,22 @@ func Untoken(token string) (string, bool) {
 // RawSubject is where a record is published; the stream stores it under its partition.
 func RawSubject(r *Record) string {
 	return fmt.Sprintf("%s.%s.%s.%s.%s", RawSubjects, r.Vendor, r.Source, Token(r.Stream), Token(r.Key))
+}
+
+// PublishedRawSubject is the subject under which a record was published that RAW stores under another, with its partition:
+// parley.raw.7.acme.eu.chats.x was parley.raw.acme.eu.chats.x.
+func PublishedRawSubject(stored string) string {
+	rest, is := strings.CutPrefix(stored, RawSubjects+".")
+	partition, path, found := strings.Cut(rest, ".")
+	if !is || !found || strings.Count(path, ".") != 3 || strings.Trim(partition, "0123456789") != "" {
+		return stored
+	}
+	return RawSubjects + "." + path
+}
+
+// ReplaySubject is where an event of EVENTS goes that is delivered again to one sink alone.
+func ReplaySubject(sink, stored string) string {
+	return ReplaySubjects + "." + Token(sink) + "." + strings.TrimPrefix(stored, EventSubjects+".")
 }
 
 // EntityPath is what an entity's subjects end with: <kind>.<vendor>.<source>.<entity>.

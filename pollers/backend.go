@@ -93,7 +93,7 @@ type versions interface {
 // onBroker is the backend that lasts.
 func onBroker(ctx context.Context, b *broker.Broker) (backend, error) {
 	out := backend{
-		queue: jetQueue{b}, raw: jetRaw{b}, copies: b,
+		queue: jetQueue{b, make(map[string]*stuck)}, raw: jetRaw{b}, copies: b,
 		behind:   func(ctx context.Context, now time.Time) (string, error) { return behind(ctx, b, now) },
 		announce: func(ctx context.Context) { b.Announce(ctx, "poll."+strings.ToLower(rand.Text())) },
 	}
@@ -115,7 +115,10 @@ func onBroker(ctx context.Context, b *broker.Broker) (backend, error) {
 }
 
 // jetQueue is the stream of windows, which takes one message for each subject.
-type jetQueue struct{ *broker.Broker }
+type jetQueue struct {
+	*broker.Broker
+	stuck map[string]*stuck // by source; the planner's
+}
 
 func (q jetQueue) Offer(ctx context.Context, source string, w Window, task []byte) error {
 	subject := subjectOf(source, windowKey(source, w))
@@ -128,15 +131,27 @@ func (q jetQueue) Offer(ctx context.Context, source string, w Window, task []byt
 }
 
 func (q jetQueue) Queued(ctx context.Context, source string) (map[string]bool, error) {
-	subjects, err := q.Subjects(ctx, broker.Windows, subjectOf(source, ""))
-	if err != nil {
-		return nil, err
+	if q.stuck[source] == nil {
+		q.stuck[source] = newStuck(q.Broker)
 	}
-	keys := make(map[string]bool, len(subjects))
-	for subject := range subjects {
-		keys[strings.TrimPrefix(subject, events.WindowSubjects+".")] = true
+	for {
+		subjects, err := q.Subjects(ctx, broker.Windows, subjectOf(source, ""))
+		if err != nil {
+			return nil, err
+		}
+		freed, err := q.stuck[source].free(ctx, consumerOf(source), subjects, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		if freed > 0 {
+			continue
+		}
+		keys := make(map[string]bool, len(subjects))
+		for subject := range subjects {
+			keys[strings.TrimPrefix(subject, events.WindowSubjects+".")] = true
+		}
+		return keys, nil
 	}
-	return keys, nil
 }
 
 func (q jetQueue) Taker(ctx context.Context, s *Source, lease time.Duration) (taker, error) {
@@ -184,10 +199,12 @@ func (m jetMirror) Follow(ctx context.Context) error { return m.book.Follow(ctx,
 // windowConsumer describes the consumer that all workers of a source share.
 func windowConsumer(s *Source, lease time.Duration) broker.ConsumerConfig {
 	return broker.ConsumerConfig{
-		Stream: broker.Windows, Name: "poll-" + s.Settings.Name, Filters: []string{subjectOf(s.Settings.Name, "")},
+		Stream: broker.Windows, Name: consumerOf(s.Settings.Name), Filters: []string{subjectOf(s.Settings.Name, "")},
 		MaxAckPending: s.Settings.Concurrency, AckWait: lease,
 	}
 }
+
+func consumerOf(source string) string { return "poll-" + source }
 
 // TakeOver makes windows that are held by nobody any more free at once, without waiting for their leases. Only a process that
 // knows that it is alone may say so: one that has just started the server.

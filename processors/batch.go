@@ -156,7 +156,7 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 	dead.SetHeaders(header)
 	if it.record != nil {
 		// A bad record that overlapping windows read again is one dead letter, not one for each reading.
-		header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.record.Fingerprint()}
+		header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.record.Fingerprint() + d.Get(events.HeaderReplayOf)}
 	}
 	result := p.broker.Publish(ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: d.Data}})[0]
 	if result.Err != nil {

@@ -35,6 +35,7 @@ type cli struct {
 	Status   statusCmd   `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
 	Coverage coverageCmd `cmd:"" help:"Show which windows are read, and where the gaps are."`
 	Backfill backfillCmd `cmd:"" help:"Read a past range, and follow it; any number at once."`
+	Dlq      dlqCmd      `cmd:"" help:"Dead letters: list, explain, replay, drop."`
 	Tail     tailCmd     `cmd:"" help:"Show events as they come."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -81,7 +82,7 @@ type simulateCmd struct {
 	Chats int    `default:"200" help:"Chats of each vendor (${default})."`
 	Live  int    `default:"0" help:"Chats of each vendor that go on arriving per hour (${default})."`
 	Bad   int    `default:"0" help:"Malformed records of each vendor (${default})."`
-	Fault string `help:"Faults and their shares, such as 429=0.1,500=0.05,cut=0.01,html=0.01."`
+	Fault string `help:"Faults and their shares, such as 429=0.1,500=0.05,cut=0.01; there are 429, 500, cut, html, moved (pages), slow, truncated."`
 }
 
 func (c *simulateCmd) Run(ctx context.Context) error {
@@ -143,6 +144,86 @@ func (c *backfillCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
 		return a.Backfill(ctx, app.BackfillRequest{Source: c.Source, From: c.From, To: c.To, Again: c.Again})
 	})
+}
+
+type dlqCmd struct {
+	Ls     dlqLsCmd     `cmd:"" help:"List dead letters."`
+	Show   dlqShowCmd   `cmd:"" help:"Show one whole: what failed and why, its bytes, and what to do."`
+	Replay dlqReplayCmd `cmd:"" help:"Send dead letters through the stage that gave them up, and only there."`
+	Drop   dlqDropCmd   `cmd:"" help:"Delete dead letters for good."`
+}
+
+type deadFilter struct {
+	Stage  string        `help:"Of this stage: poll, process or sink."`
+	Name   string        `help:"Of this source or sink."`
+	Vendor string        `help:"Of this vendor."`
+	Reason string        `help:"Whose reason has this in it."`
+	Since  time.Duration `help:"That are younger than this, such as 24h."`
+	Until  time.Duration `help:"That are older than this."`
+}
+
+func (f *deadFilter) filter(sequences []uint64) app.DeadFilter {
+	out := app.DeadFilter{Stage: f.Stage, Name: f.Name, Vendor: f.Vendor, Reason: f.Reason, Sequences: sequences}
+	if f.Since > 0 {
+		out.Since = time.Now().Add(-f.Since)
+	}
+	if f.Until > 0 {
+		out.Until = time.Now().Add(-f.Until)
+	}
+	return out
+}
+
+type dlqLsCmd struct {
+	deadFilter
+	JSON bool `name:"json" help:"Print JSON, one a line."`
+}
+
+func (c *dlqLsCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.ListDead(ctx, c.filter(nil), c.JSON) })
+}
+
+type dlqShowCmd struct {
+	Number uint64 `arg:"" help:"As ls lists it."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *dlqShowCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.ShowDead(ctx, c.Number, c.JSON) })
+}
+
+// chosen are dead letters by number, or by filter; all of them only when that is said.
+type chosen struct {
+	deadFilter
+	Numbers []uint64 `arg:"" optional:"" name:"number" help:"As ls lists them."`
+	All     bool     `help:"All that the filters leave; without any filter, every one."`
+	DryRun  bool     `help:"Only say what would be done."`
+}
+
+func (c *chosen) choose() (app.DeadFilter, error) {
+	if len(c.Numbers) == 0 && !c.All && c.deadFilter == (deadFilter{}) {
+		return app.DeadFilter{}, usage(errors.New("which ones? Give numbers, filters, or --all"))
+	}
+	return c.filter(c.Numbers), nil
+}
+
+type dlqReplayCmd struct{ chosen }
+
+func (c *dlqReplayCmd) Run(ctx context.Context) error {
+	f, err := c.choose()
+	if err != nil {
+		return err
+	}
+	return withApp(func(a *app.App) error { return a.ReplayDead(ctx, f, c.DryRun) })
+}
+
+type dlqDropCmd struct{ chosen }
+
+func (c *dlqDropCmd) Run(ctx context.Context) error {
+	f, err := c.choose()
+	if err != nil {
+		return err
+	}
+	return withApp(func(a *app.App) error { return a.DropDead(ctx, f, c.DryRun) })
 }
 
 type tailCmd struct {

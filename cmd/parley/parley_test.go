@@ -100,6 +100,11 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	if s.Addr == "" {
 		s.Addr = "127.0.0.1:0"
 	}
+	if s.LivePerHour == 0 {
+		// The story stands still: what becomes visible between a run and the look at its files is no loss.
+		now := time.Now()
+		s.Now = func() time.Time { return now }
+	}
 	sims, err := app.Simulate(s)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +123,7 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	since := time.Now().AddDate(0, 0, -s.Days-1).UTC().Format(time.DateOnly)
 	for _, e := range sims.Environ() {
 		if name, ok := strings.CutSuffix(e[:strings.IndexByte(e, '=')], "_VENDOR"); ok {
-			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=1s")
+			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=5s")
 		}
 	}
 	w.set("PARLEY_DATA_DIR", filepath.Join(w.dir, "data"))
@@ -483,6 +488,15 @@ func TestSecretsShowNowhere(t *testing.T) {
 			bad = append(bad, name+"="+echo)
 		}
 	}
+	// One stream of each: every window is tried again and again before a run gives it up.
+	for _, e := range w.environ {
+		name, value, _ := strings.Cut(e, "=")
+		if source, is := strings.CutSuffix(name, "_VENDOR"); is {
+			bad = append(bad, source+"_STREAMS="+map[string]string{
+				"liveleader": "chats", "livechat": "chats", "livechat-reports": "chats/ratings", "liveagent": "conversations", "cobrowser": "conversations",
+			}[value])
+		}
+	}
 	refused := command(t, bad, "run", "--once").once(t, exitFailed)
 	places := map[string][]byte{}
 	for name, p := range map[string]*parley{"good run": good, "check": check, "refused run": refused} {
@@ -515,6 +529,68 @@ func echoServer(t testing.TB) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+func TestDeadLettersAreListedExplainedReplayedAndDropped(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 12, Days: 2, Chats: 12, Malformed: 1})
+	command(t, w.environ, "run", "--once").once(t, exitFailed)
+	type listed struct {
+		Sequence                    uint64
+		Stage, Name, Reason, Vendor string
+	}
+	list := func(args ...string) (all []listed) {
+		t.Helper()
+		out := command(t, w.environ, append([]string{"dlq", "ls", "--json"}, args...)...).once(t, exitDone)
+		decoder := json.NewDecoder(out.stdout)
+		for decoder.More() {
+			var l listed
+			if err := decoder.Decode(&l); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, l)
+		}
+		return all
+	}
+	all := list()
+	if len(all) < 4 {
+		t.Fatalf("%d dead letters; want one of each vendor that has malformed records", len(all))
+	}
+	if some := list("--vendor", "cobrowser"); len(some) == 0 || len(some) == len(all) {
+		t.Errorf("%d of %d are cobrowser's", len(some), len(all))
+	}
+	if none := list("--stage", "sink"); len(none) > 0 {
+		t.Errorf("%v: no sink gave anything up", none)
+	}
+	first := all[0]
+	number := fmt.Sprint(first.Sequence)
+	shown := command(t, w.environ, "dlq", "show", number).once(t, exitDone).stdout.String()
+	for _, want := range []string{first.Reason[:20], first.Vendor, "parley dlq replay " + number, "parts"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the dead letter is shown without %q:\n%s", want, shown)
+		}
+	}
+	command(t, w.environ, "dlq", "replay", "--dry-run", number).once(t, exitDone)
+	command(t, w.environ, "dlq", "drop", "--dry-run", "--all").once(t, exitDone)
+	if n := len(list()); n != len(all) {
+		t.Fatalf("%d dead letters after dry runs; want %d", n, len(all))
+	}
+	// It fails again, and is a dead letter again: nothing is swallowed.
+	command(t, w.environ, "dlq", "replay", number).once(t, exitDone)
+	if n := len(list()); n != len(all)-1 {
+		t.Errorf("%d dead letters after one was replayed; want %d", n, len(all)-1)
+	}
+	command(t, w.environ, "run", "--once").once(t, exitFailed)
+	again := list()
+	if !slices.ContainsFunc(again, func(l listed) bool { return l.Sequence > all[len(all)-1].Sequence && l.Reason == first.Reason }) {
+		t.Errorf("%v after it failed again; want %q among the new ones", again, first.Reason)
+	}
+	command(t, w.environ, "dlq", "drop", "--all").once(t, exitDone)
+	if left := list(); len(left) > 0 {
+		t.Errorf("%v are left after all were dropped", left)
+	}
+	command(t, w.environ, "dlq", "show", "4711").once(t, exitUsage)
+	command(t, w.environ, "dlq", "drop").once(t, exitUsage)
+	command(t, w.environ, "dlq", "ls", "--stage", "sinks").once(t, exitUsage)
 }
 
 func TestWrongCredentialsPauseTheSourceWithOneClearLine(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	State   = "PARLEY_STATE"
 	Dead    = "PARLEY_DEAD"
 	Seen    = "PARLEY_SEEN"
+	Replay  = "PARLEY_REPLAY"
 )
 
 // The buckets.
@@ -151,6 +152,10 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 		{
 			Name: Dead, Description: "what could not be processed or delivered", Subjects: []string{events.DeadSubjects + ".>"},
 			MaxAge: deadRetention, Duplicates: 24 * time.Hour,
+		},
+		{
+			Name: Replay, Description: "events that one sink gets again", Subjects: []string{events.ReplaySubjects + ".>"},
+			Retention: jetstream.WorkQueuePolicy, MaxAge: deadRetention, AllowAtomicPublish: true,
 		},
 		{
 			Name: Seen, Description: "which version of an entity was read, where a list tells", Subjects: []string{events.SeenSubjects + ".*.*.*"},

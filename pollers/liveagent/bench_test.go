@@ -7,11 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/pollers/internal/jsonsplit"
 	"github.com/parley-stream/parley/pollers/internal/xmlsplit"
 	"github.com/parley-stream/parley/pollers/liveagent/liveagentsim"
@@ -88,4 +91,48 @@ func BenchmarkConversation(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkManyConversations reads whole histories and reports the most memory that was in use beside the simulator's: it must not
+// grow with the number of conversations.
+func BenchmarkManyConversations(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			sim := liveagentsim.New(simulated.Options{Seed: 3, Chats: n, Days: n / 2500, Start: now, Now: clock})
+			p := without(b, nil, withKey(sim), pollers.Env{})
+			stream := p.Describe().Streams[0]
+			windows := pollers.Cut(stream.Name, now.AddDate(0, 0, -n/2500-1), now.Add(time.Hour), stream.MaxSpan, p.Describe().Location)
+			if _, err := pollertest.Collect(p, windows[0]); err != nil { // the simulator makes its account
+				b.Fatal(err)
+			}
+			base := heap()
+			for b.Loop() {
+				records, peak := 0, uint64(0)
+				for _, w := range windows {
+					_, err := p.Fetch(b.Context(), w, func(events.Record) error {
+						if records++; records%2000 == 0 {
+							peak = max(peak, heap())
+						}
+						return nil
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+				if records < n {
+					b.Fatalf("%d records of %d", records, n)
+				}
+				b.ReportMetric(float64(int64(peak)-int64(base))/(1<<20), "peak-MiB")
+				b.ReportMetric(float64(records), "records")
+			}
+		})
+	}
+}
+
+// heap is what is in use after a collection.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +122,54 @@ func FuzzXMLResponse(f *testing.F) {
 			for _, p := range r.Parts {
 				if strings.Contains(strings.ToLower(string(p.Body.Bytes)), "<authtoken>") {
 					t.Errorf("part %q has a token: %s", p.Name, p.Body.Bytes)
+				}
+			}
+		}
+	})
+}
+
+// plain answers by a script, whose bodies never stand for a status.
+type plain script
+
+func (p plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, ok := p[strings.TrimSuffix(strings.TrimPrefix(r.URL.EscapedPath(), "/api/"), ".xml")]
+	if !ok {
+		w.WriteHeader(http.StatusTeapot)
+	}
+	_, _ = io.WriteString(w, body)
+}
+
+// FuzzDirectoryResponse checks of every stream without a time that whatever the vendor answers is an error or records without
+// credentials by name.
+func FuzzDirectoryResponse(f *testing.F) {
+	streams := slices.Sorted(maps.Keys(made))
+	for i, stream := range streams {
+		for j, path := range made[stream].paths {
+			f.Add(i, j, whole("json")[path], false)
+			f.Add(i, j, strings.Replace(whole("json")[path], `{"`, `{"authtoken":"s", "`, 2), false)
+			f.Add(i, j, whole("xml")[path], true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i, j int, body string, inXML bool) {
+		if i < 0 || i >= len(streams) || j < 0 || j >= len(made[streams[i]].paths) {
+			return
+		}
+		format := "json"
+		if inXML {
+			format = "xml"
+		}
+		answers := plain(whole(format).with(made[streams[i]].paths[j], body))
+		records, err := pollertest.Collect(searching(t, format, "a", answers), pollers.Window{Stream: streams[i]})
+		if err != nil {
+			return
+		}
+		for _, r := range records {
+			for _, p := range r.Parts {
+				if inXML && strings.Contains(strings.ToLower(string(p.Body.Bytes)), "<authtoken>") {
+					t.Errorf("part %q has a token: %s", p.Name, p.Body.Bytes)
+				}
+				if !inXML {
+					checkPart(t, p, json.Valid([]byte(body)))
 				}
 			}
 		}

@@ -29,14 +29,14 @@ type stream struct {
 }
 
 func streams() []stream {
-	return []stream{
+	return append([]stream{
 		{
 			// The live window is read every INTERVAL with three requests per conversation: one of an
 			// hour would take the vendor's rate for itself.
 			Stream: pollers.Stream{Name: "conversations", Grain: time.Second, MaxSpan: pollers.Day, LiveSpan: 10 * time.Minute},
 			fetch:  fetchConversations,
 		},
-	}
+	}, reportStreams()...)
 }
 
 type poller struct {
@@ -45,6 +45,8 @@ type poller struct {
 	format   format
 	location *time.Location
 	streams  []stream
+	known    func(ctx context.Context, stream string, keys []string) (map[string]string, error)
+	now      func() time.Time
 	// Functions, since fmt prints the fields of what it is given, however private.
 	apiKey func() string
 	redact func(error) error
@@ -53,8 +55,9 @@ type poller struct {
 // New makes the room's poller; faults stay in vars.
 func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller {
 	var cfg struct {
-		APIKey settings.Secret `env:"API_KEY, required"`
-		Format string          `env:"FORMAT, default=json"`
+		APIKey  settings.Secret `env:"API_KEY, required"`
+		Format  string          `env:"FORMAT, default=json"`
+		Queries []string        `env:"KB_QUERIES"`
 	}
 	vars.Decode(&cfg)
 	if s.URL == nil {
@@ -67,7 +70,7 @@ func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Polle
 	endpoint := s.Endpoint("", accessPath)
 	return &poller{
 		client: env.Connect(account(endpoint), vendorRate, vars.Secrets()), endpoint: endpoint, format: f, location: location(s, vars),
-		streams: streams(), apiKey: cfg.APIKey.Reveal, redact: pollers.NewRedactor(vars.Secrets()).Error,
+		streams: append(streams(), directoryStreams(searches(cfg.Queries, vars))...), known: env.Known, now: env.Now, apiKey: cfg.APIKey.Reveal, redact: pollers.NewRedactor(vars.Secrets()).Error,
 	}
 }
 

@@ -11,6 +11,10 @@
 //   - TIMEZONE: the account's zone: the vendor files chats by its days and prints times in it without an
 //     offset. Default UTC.
 //   - URL: default https://api.livechatinc.com.
+//   - AGENT, GROUP, GOAL, HAS_GOAL, RATE_FILTER, QUERY, VISITOR_ID, TYPE: the document's filters, sent as they are (RATE_FILTER is its rate:
+//     RATE is how often the vendor may be asked). Default none: all chats. GROUP and GOAL are whole numbers, HAS_GOAL is 1 or
+//     0, RATE_FILTER is rated, not_rated, rated_good or rated_bad, TYPE is chat or missed_chat. A source that is given other filters reads
+//     what is due from then on: give another source another name.
 //
 // # Delivery
 //
@@ -18,7 +22,7 @@
 // is streamed: its chats are emitted while it comes. The pages of one reading belong together
 // only if nothing moved meanwhile: total and pages are the same on each, no chat comes twice, and as many chats
 // come as the total says. Else the window is read again, up to three times, and is then
-// incomplete. A chat that lies wholly more than a day outside of the days asked for makes it incomplete as well.
+// incomplete. A page that does not come whole is asked for again by itself, twice. A chat that lies wholly more than a day outside of the days asked for makes it incomplete as well.
 //
 // # Limits
 //
@@ -26,6 +30,7 @@
 // and a day with so many stays partial. A chat that vanishes from a page that was read already, and
 // another that appears on a page that was not, between the same two requests, cancel out in all
 // that the vendor tells: a chat can then be missed until the window is read again.
+// A filter makes that likelier: under RATE_FILTER=not_rated a chat vanishes when it is rated, and is not told of any more.
 // There is no time of change: late ratings and tags, and chats that end days after the day that
 // they are filed under, are found only by reading a window again. Whether a chat is filed by its start or its end is not documented, nor are a limit of
 // requests and the form of errors.
@@ -34,6 +39,7 @@ package livechat
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -58,6 +64,7 @@ type poller struct {
 	location *time.Location
 	client   *pollers.Client
 	now      func() time.Time
+	filters  url.Values // by the document's names
 	// authorize sets the headers of a request. The credentials live in it alone, where no printing reaches them.
 	authorize func(http.Header)
 }
@@ -74,6 +81,7 @@ func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Polle
 	}
 	credentials := cfg.Login + ":" + cfg.APIKey.Reveal()
 	return &poller{
+		filters:  decodeFilters(vars),
 		url:      s.Endpoint(documentedURL, accessPath),
 		location: s.Location(time.UTC),
 		// The header holds the login and the key encoded as one, which redaction knows only as one.
@@ -144,9 +152,9 @@ func (p *poller) daysOf(w pollers.Window) days {
 func (p *poller) get(ctx context.Context, d days, page int) (*pollers.Response, error) {
 	header := http.Header{}
 	p.authorize(header)
-	return p.client.Do(ctx, pollers.Call{URL: p.url, Header: header, Query: url.Values{
-		"date_from": {d.first}, "date_to": {d.last}, "page": {strconv.Itoa(page)},
-	}})
+	query := url.Values{"date_from": {d.first}, "date_to": {d.last}, "page": {strconv.Itoa(page)}}
+	maps.Copy(query, p.filters)
+	return p.client.Do(ctx, pollers.Call{URL: p.url, Header: header, Query: query})
 }
 
 // chat is what the poller itself reads of a chat.

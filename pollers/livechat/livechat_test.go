@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/pollers/livechat"
 	"github.com/parley-stream/parley/pollers/livechat/livechatsim"
@@ -115,6 +116,109 @@ func TestAWindowIsAskedForByItsDaysInTheAccountsZone(t *testing.T) {
 	}
 }
 
+// filtered opens a poller with some filters over a simulator.
+func filtered(t testing.TB, sim *livechatsim.Sim, handler http.Handler, filters map[string]string) pollers.Poller {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	variables := sim.Variables(server.URL)
+	maps.Copy(variables, filters)
+	return vendor.Open(t, variables)
+}
+
+func TestEveryDocumentedFilterIsSentAsItIs(t *testing.T) {
+	cases := map[string]struct{ value, parameter string }{
+		"AGENT": {"kim.lund+chat@harbour.example", "agent"}, "GROUP": {"0", "group"}, "GOAL": {"71", "goal"}, "HAS_GOAL": {"1", "has_goal"},
+		"RATE_FILTER": {"rated_bad", "rate"}, "QUERY": {"$5 & more: ä?", "query"}, "VISITOR_ID": {"S1355415390.49b8940793", "visitor_id"}, "TYPE": {"missed_chat", "type"},
+	}
+	all, wantAll := map[string]string{}, url.Values{}
+	for name, c := range cases {
+		all[name] = c.value
+		wantAll.Set(c.parameter, c.value)
+	}
+	check := func(filters map[string]string, want url.Values) {
+		t.Helper()
+		var asked []url.Values
+		p := filtered(t, livechatsim.New(simulated.Options{}), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.URL.Query())
+			shown, total := simulated.Page(rows(0, 26), min(len(asked), 2), 25, simulated.Stayed)
+			_, _ = io.WriteString(w, page(total, 2, shown...))
+		}), filters)
+		if _, _, err := fetch(p, window(t, "2026-10-25", "2026-10-25")); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.Check(t.Context()) // whose answer is of another day; what matters is what it asks
+		if len(asked) != 3 {
+			t.Fatalf("%d requests; want one for each page and one to check", len(asked))
+		}
+		for i, got := range asked {
+			for _, name := range []string{"date_from", "date_to", "page"} {
+				if got.Get(name) == "" {
+					t.Errorf("request %d has no %s", i, name)
+				}
+				got.Del(name)
+			}
+			if !maps.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("%v: request %d asked for %v; want %v", filters, i, got, want)
+			}
+		}
+	}
+	check(nil, url.Values{})
+	check(all, wantAll)
+	for name, c := range cases {
+		check(map[string]string{name: c.value}, url.Values{c.parameter: {c.value}})
+	}
+}
+
+func TestFiltersThatTheDocumentDoesNotAllowAreRefusedAtTheStart(t *testing.T) {
+	for name, values := range map[string][]string{
+		"AGENT": {" kim", "kim ", "\t"}, "GROUP": {"-1", "1.5", "sales", "01", "1 ", "99999999999999999999"}, "GOAL": {"checkout", "+1", "0x1"},
+		"HAS_GOAL": {"true", "yes", "2", "01"}, "RATE_FILTER": {"good", "RATED", "rated,not_rated"}, "QUERY": {" ", " refund"},
+		"VISITOR_ID": {" S1"}, "TYPE": {"missed", "ticket", "chat,missed_chat"},
+	} {
+		for _, value := range values {
+			vars := settings.New("PARLEY_SOURCE_A_", map[string]string{"VENDOR": "livechat", "LOGIN": "a@x.example", "API_KEY": "0123456789abcdef", name: value})
+			s := pollers.DecodeSettings("a", vars)
+			livechat.New(s, vars, pollers.Env{Connect: func(string, pollers.Rate, []string) *pollers.Client { return nil }, Now: time.Now})
+			vars.Unknown()
+			if faults := vars.Faults(); len(faults) != 1 || faults[0].Variable != "PARLEY_SOURCE_A_"+name || !strings.HasPrefix(faults[0].Want, "want ") {
+				t.Errorf("%s=%q: faults %v; want one of it", name, value, faults)
+			}
+		}
+	}
+}
+
+func TestFiltersPartTheChats(t *testing.T) {
+	sim := story(9, func() time.Time { return now })
+	read := func(filters map[string]string) []string {
+		t.Helper()
+		keys, _, err := fetch(filtered(t, sim, sim, filters), window(t, "2026-10-21", "2026-10-27"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	whole := len(read(nil))
+	for name, values := range map[string][]string{
+		"TYPE": {"chat", "missed_chat"}, "RATE_FILTER": {"not_rated", "rated_good", "rated_bad"}, "HAS_GOAL": {"0", "1"}, "GROUP": {"0", "1", "2"},
+	} {
+		sum := 0
+		for _, value := range values {
+			n := len(read(map[string]string{name: value}))
+			if n == 0 || n == whole {
+				t.Errorf("%s=%s gives %d of %d chats", name, value, n, whole)
+			}
+			sum += n
+		}
+		if sum != whole {
+			t.Errorf("%s: its values give %d chats; there are %d", name, sum, whole)
+		}
+	}
+	if n := len(read(map[string]string{"RATE_FILTER": "rated", "TYPE": "missed_chat"})); n != 0 {
+		t.Errorf("%d missed chats are rated", n)
+	}
+}
+
 func TestPagesThatMoveAreReadAgain(t *testing.T) {
 	first := func(total, pages any) string { return page(total, pages, rows(0, 25)...) }
 	cases := map[string]func(p string) string{
@@ -167,6 +271,40 @@ func TestPagesThatMoveAreReadAgain(t *testing.T) {
 				t.Errorf("%v; want the fourth reading to be complete", err)
 			}
 		})
+	}
+}
+
+func TestAPageThatIsTornIsAskedForAgainByItself(t *testing.T) {
+	whole := page(60, 3, rows(25, 25)...)
+	for name, torn := range map[string]string{
+		"cut":            whole[:len(whole)-40],
+		"cut at the end": whole[:len(whole)-1],
+		"cut at once":    "",
+		"a login page":   "<html>Please sign in</html>",
+		"an error":       `{"error":"try later"}`,
+		"without total":  `{"chats":[` + strings.Join(rows(25, 25), ",") + `],"pages":3}`,
+	} {
+		for times, complete := range map[int]bool{1: true, 2: true, 3: false} {
+			t.Run(fmt.Sprintf("%s, %d times", name, times), func(t *testing.T) {
+				asked := map[string]int{}
+				p := script(t, func(q url.Values, _ int) string {
+					n, _ := strconv.Atoi(q.Get("page"))
+					if asked[q.Get("page")]++; n == 2 && asked["2"] <= times {
+						return torn
+					}
+					shown, total := simulated.Page(rows(0, 60), n, 25, simulated.Stayed)
+					return page(total, 3, shown...)
+				})
+				keys, reading, err := fetch(p, window(t, "2026-10-25", "2026-10-25"))
+				slices.Sort(keys)
+				if (err == nil) != complete || complete && len(slices.Compact(keys)) != 60 || !complete && !errors.Is(err, pollers.ErrIncomplete) {
+					t.Errorf("%v with %d chats; complete wanted: %v", err, len(keys), complete)
+				}
+				if asked["1"] != 1 || complete && reading.Requests != 3+times {
+					t.Errorf("pages were asked for so often: %v", asked)
+				}
+			})
+		}
 	}
 }
 
@@ -422,28 +560,64 @@ func TestAnErrorOfTheVendorIsTold(t *testing.T) {
 }
 
 func TestFaultsPass(t *testing.T) {
-	sim := livechatsim.New(simulated.Options{
-		Seed: 5, Days: 4, Chats: 80, Start: now, Now: func() time.Time { return now },
-		Faults: simulated.Faults{simulated.Fault429: .1, simulated.Fault500: .1, simulated.FaultCut: .1, simulated.FaultHTML: .1},
-	})
-	p := vendor.Serve(t, sim, sim)
-	read := map[string]bool{}
-	for range 200 {
-		keys, _, err := fetch(p, window(t, "2026-10-21", "2026-10-27"))
-		for _, key := range keys {
-			read[key] = true
-		}
-		if err != nil {
-			continue
-		}
-		for _, key := range ledgerKeys(sim) {
-			if !read[key] || !slices.Contains(keys, key) {
-				t.Errorf("chat %s is not in a complete reading", key)
+	for name, faults := range map[string]simulated.Faults{
+		"that tell":             {simulated.Fault429: .1, simulated.Fault500: .1, simulated.FaultCut: .1, simulated.FaultHTML: .1},
+		"that only JSON tells":  {simulated.FaultTruncated: .3},
+		"that are only slow":    {simulated.FaultSlow: .1},
+		"that only counts tell": {simulated.FaultMoved: .6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim := livechatsim.New(simulated.Options{Seed: 5, Days: 4, Chats: 110, Start: now, Now: func() time.Time { return now }, Faults: faults})
+			p := vendor.Serve(t, sim, sim)
+			read := map[string]bool{}
+			for range 200 {
+				keys, _, err := fetch(p, window(t, "2026-10-21", "2026-10-27"))
+				for _, key := range keys {
+					read[key] = true
+				}
+				if err != nil {
+					continue
+				}
+				for _, key := range ledgerKeys(sim) {
+					if !read[key] || !slices.Contains(keys, key) {
+						t.Errorf("chat %s is not in a complete reading", key)
+					}
+				}
+				return
 			}
-		}
-		return
+			t.Error("no reading was complete")
+		})
 	}
-	t.Error("no reading was complete")
+}
+
+func TestEverySortOfMoveMakesTheReadingBeginAnew(t *testing.T) {
+	all := rows(0, 60)
+	for _, at := range []int{2, 3} {
+		for name, move := range map[string]simulated.Move{"insert": simulated.Inserted, "delete": simulated.Deleted, "reorder": simulated.Reordered} {
+			t.Run(fmt.Sprintf("%s before page %d", name, at), func(t *testing.T) {
+				moves := 0
+				p := script(t, func(q url.Values, _ int) string {
+					n, _ := strconv.Atoi(q.Get("page"))
+					now := simulated.Stayed
+					if n == at && moves == 0 {
+						moves++
+						now = move
+					}
+					shown, total := simulated.Page(all, n, 25, now)
+					return page(total, (total+24)/25, shown...)
+				})
+				keys, reading, err := fetch(p, window(t, "2026-10-25", "2026-10-25"))
+				slices.Sort(keys)
+				if keys = slices.Compact(keys); err != nil || len(keys) != 60 {
+					t.Errorf("%d chats, %v; want all 60", len(keys), err)
+				}
+				if reading.Requests < 3+at || reading.Requests > 3+3 {
+					t.Errorf("%d requests; want the %d up to the move, and then all three pages", reading.Requests, at)
+				}
+			})
+		}
+	}
 }
 
 func FuzzAResponseNeverPanicsAndIsCompleteOnlyWhenItCounts(f *testing.F) {

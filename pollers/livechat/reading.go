@@ -21,7 +21,15 @@ const (
 	// rereadings of a window whose pages move. A busy account's newest day moves
 	// often; what was emitted stays, and the window comes up again.
 	rereadings = 3
+	// pageAttempts is how often a page is asked for that does not come whole: a range has up to a thousand, and one broken connection among
+	// them must not cost all the others.
+	pageAttempts = 3
 )
+
+// torn marks the error of a page that was not whole, or was something else than a page. Asked again it may be well.
+type torn struct{ error }
+
+func (t torn) Unwrap() error { return t.error }
 
 // errMoved says that the pages that were read do not belong together.
 var errMoved = errors.New("pages moved while they were read")
@@ -39,6 +47,7 @@ type reading struct {
 	capped   bool
 	seen     map[string]bool // the keys of this pass
 	rows     int             // the chats of this pass
+	keys     []string        // of the page that is being read
 }
 
 func (p *poller) reading(w pollers.Window, emit func(events.Record) error) *reading {
@@ -98,9 +107,29 @@ func (r *reading) nextPage(ctx context.Context, page int, first extent) error {
 	return nil
 }
 
-// page emits the chats of a page, also of one that turns out to be wrong: they are real.
+// page reads a page, again when it is torn.
 func (r *reading) page(ctx context.Context, page int) (extent, error) {
+	before := r.rows
+	for attempt := 1; ; attempt++ {
+		told, err := r.once(ctx, page)
+		if err == nil {
+			return told, nil
+		}
+		if again := (torn{}); !errors.As(err, &again) || attempt == pageAttempts || ctx.Err() != nil {
+			return extent{}, err
+		}
+		// What came of it comes once more, and is no chat that comes twice.
+		r.rows = before
+		for _, key := range r.keys {
+			delete(r.seen, key)
+		}
+	}
+}
+
+// once emits the chats of a page, also of one that turns out to be wrong: they are real.
+func (r *reading) once(ctx context.Context, page int) (extent, error) {
 	r.requests++
+	r.keys = r.keys[:0]
 	response, err := r.get(ctx, r.days, page)
 	if err != nil {
 		return extent{}, fmt.Errorf("page %d: %w", page, err)
@@ -116,14 +145,13 @@ func (r *reading) page(ctx context.Context, page int) (extent, error) {
 		failed = r.emit(record(c.key, body, response))
 		return failed
 	})
-	if failed != nil {
+	switch {
+	case failed != nil:
 		return extent{}, failed
-	}
-	if err == nil {
-		err = wrong
-	}
-	if err != nil {
-		return extent{}, fmt.Errorf("page %d%s: %w", page, r.complaint(rest), err)
+	case err != nil:
+		return extent{}, fmt.Errorf("page %d%s: %w", page, r.complaint(rest), torn{err})
+	case wrong != nil:
+		return extent{}, fmt.Errorf("page %d: %w", page, wrong)
 	}
 	return extentOf(page, rest)
 }
@@ -150,6 +178,7 @@ func (r *reading) note(c chat) error {
 		return moved("chat %.64q came twice", c.key)
 	}
 	r.seen[c.key] = true
+	r.keys = append(r.keys, c.key)
 	return nil
 }
 
@@ -164,16 +193,14 @@ func (r *reading) complaint(rest map[string]json.RawMessage) string {
 	return ""
 }
 
-func extentOf(page int, rest map[string]json.RawMessage) (extent, error) {
-	total, err := count(rest, "total")
-	if err != nil {
-		return extent{}, fmt.Errorf("page %d: %w", page, err)
+func extentOf(page int, rest map[string]json.RawMessage) (told extent, err error) {
+	if told.total, err = count(rest, "total"); err == nil {
+		told.pages, err = count(rest, "pages")
 	}
-	pages, err := count(rest, "pages")
 	if err != nil {
-		return extent{}, fmt.Errorf("page %d: %w", page, err)
+		err = fmt.Errorf("page %d: %w", page, torn{err})
 	}
-	return extent{total, pages}, nil
+	return told, err
 }
 
 // count reads a number of the response, also one in quotes.

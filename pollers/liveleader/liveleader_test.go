@@ -210,23 +210,29 @@ func TestSourcesOfOneOperatorShareAnAccount(t *testing.T) {
 }
 
 func TestFaultsPass(t *testing.T) {
-	sim := liveleadersim.New(simulated.Options{
-		Seed: 3, Chats: 20, Start: window.To, Days: 1, Now: func() time.Time { return window.To },
-		Faults: simulated.Faults{simulated.Fault429: 0.2, simulated.Fault500: 0.2, simulated.FaultCut: 0.2, simulated.FaultHTML: 0.2},
-	})
-	p := vendor().Serve(t, sim, sim)
-	all := pollers.Window{Stream: "chats", From: window.To.Add(-48 * time.Hour), To: window.To.Add(time.Hour)}
-	complete := 0
-	for range 60 {
-		records, err := pollertest.Collect(p, all)
-		if err == nil && len(records) != len(sim.Ledger()) {
-			t.Fatalf("complete with %d records; want %d", len(records), len(sim.Ledger()))
-		}
-		if err == nil {
-			complete++
-		}
-	}
-	if complete == 0 || complete == 60 {
-		t.Errorf("%d of 60 windows are complete; want some and not all", complete)
+	for name, faults := range map[string]simulated.Faults{
+		"that tell":           {simulated.Fault429: 0.2, simulated.Fault500: 0.2, simulated.FaultCut: 0.2, simulated.FaultHTML: 0.2},
+		"that only XML tells": {simulated.FaultTruncated: 0.8},
+		"that are also slow":  {simulated.FaultSlow: 0.1, simulated.FaultTruncated: 0.4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim := liveleadersim.New(simulated.Options{Seed: 3, Chats: 20, Start: window.To, Days: 1, Now: func() time.Time { return window.To }, Faults: faults})
+			p := vendor().Serve(t, sim, sim)
+			all := pollers.Window{Stream: "chats", From: window.To.Add(-48 * time.Hour), To: window.To.Add(time.Hour)}
+			complete := 0
+			for range 60 {
+				records, err := pollertest.Collect(p, all)
+				if err == nil && len(records) != len(sim.Ledger()) {
+					t.Fatalf("complete with %d records; want %d", len(records), len(sim.Ledger()))
+				}
+				if err == nil {
+					complete++
+				}
+			}
+			if complete == 0 || complete == 60 {
+				t.Errorf("%d of 60 windows are complete; want some and not all", complete)
+			}
+		})
 	}
 }

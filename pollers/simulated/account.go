@@ -26,7 +26,7 @@ type Options struct {
 	Now func() time.Time
 	// Malformed records are planted among the history's, where the vendor's format allows.
 	Malformed int
-	// Faults is for Faulty.
+	// Faults are for Faulty and, where there are pages, for Moves.
 	Faults Faults
 	// Fields, when set, makes every endpoint's answer hold a specimen, whose fields are noted there.
 	Fields *Fields
@@ -52,9 +52,14 @@ func (o Options) withDefaults() Options {
 // Account is the generated company. It is safe for concurrent use.
 type Account struct {
 	options Options
-	mu      sync.Mutex
-	chats   []*Chat // by End
 	agents  []Person
+	moments []time.Time   // at which something comes to be seen, sorted
+	longest time.Duration // of the chats
+
+	mu    sync.Mutex
+	chats []*Chat // by End
+	edits int     // of all chats
+	seen  *view   // what was asked for last
 }
 
 // Person is an agent or a visitor.
@@ -69,7 +74,7 @@ type Person struct {
 	ISP     string
 }
 
-// Chat is one conversation. The account hands out copies.
+// Chat is one conversation, as it is seen at a moment.
 type Chat struct {
 	Number     int // from 1, unique in the account
 	Start, End time.Time
@@ -126,6 +131,7 @@ func New(o Options) *Account {
 		a.chats = append(a.chats, a.chat(rng, o.Chats+i+1, end))
 	}
 	sort.SliceStable(a.chats, func(i, j int) bool { return a.chats[i].End.Before(a.chats[j].End) })
+	a.index()
 	return a
 }
 
@@ -137,20 +143,6 @@ func (a *Account) Options() Options { return a.options }
 
 // Agents are the company's.
 func (a *Account) Agents() []Person { return append([]Person(nil), a.agents...) }
-
-// Chats gives copies of the chats that have ended by now, oldest end first, showing only
-// the ratings, tags and edits that have been made by now.
-func (a *Account) Chats() []Chat {
-	now := a.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := sort.Search(len(a.chats), func(i int) bool { return a.chats[i].End.After(now) })
-	out := make([]Chat, n)
-	for i, c := range a.chats[:n] {
-		out[i] = c.seenAt(now)
-	}
-	return out
-}
 
 func (c *Chat) seenAt(now time.Time) Chat {
 	seen := *c
@@ -179,6 +171,7 @@ func (a *Account) Change(n int) []int {
 	for i := len(a.chats) - 1; i >= 0 && len(numbers) < n; i-- {
 		if c := a.chats[i]; !c.End.After(now) && !c.Missed && !c.Malformed {
 			c.Edits++
+			a.edits++
 			c.ChangedAt = now
 			numbers = append(numbers, c.Number)
 		}

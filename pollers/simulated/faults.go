@@ -1,12 +1,13 @@
 package simulated
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,11 +19,26 @@ type Faults map[string]float64
 
 // The faults' names.
 const (
-	Fault429  = "429"  // too many requests, Retry-After: 1
+	Fault429  = "429"  // too many requests; Retry-After in seconds and as an HTTP date in turn
 	Fault500  = "500"  // server error
 	FaultCut  = "cut"  // the body ends early, the declared length does not
 	FaultHTML = "html" // 200 with a login page
+	FaultSlow = "slow" // the body comes in small pieces with pauses between them, whole
+	// FaultTruncated ends the body early, and only the format tells: there is no length, and the connection is closed. A closing
+	// bracket or tag that is missing tells. CSV has none: a row that is cut shows, but rows that are missing behind a whole one do not, and a
+	// reader can only ask again and compare. So the same request is never truncated twice running: two answers that agree are whole.
+	FaultTruncated = "truncated"
+	// FaultMoved moves the rows of a listing between two of its pages; simulators that have pages ask Moves for it.
+	FaultMoved = "moved"
 )
+
+// largestShare of all requests may be misbehaved to: above it a poller would wait for long.
+const largestShare = 0.9
+
+// FaultNames are all faults', sorted.
+func FaultNames() []string {
+	return []string{Fault429, Fault500, FaultCut, FaultHTML, FaultMoved, FaultSlow, FaultTruncated}
+}
 
 // ParseFaults reads "429=0.1,cut=0.05"; a name alone is 0.05.
 func ParseFaults(text string) (Faults, error) {
@@ -35,65 +51,104 @@ func ParseFaults(text string) (Faults, error) {
 		p := 0.05
 		if given {
 			var err error
-			if p, err = strconv.ParseFloat(share, 64); err != nil || !(p >= 0 && p <= 0.9) { // NaN is no share either
-				return nil, fmt.Errorf("fault %q: want a share from 0 to 0.9 after =", item)
+			if p, err = strconv.ParseFloat(share, 64); err != nil || !(p >= 0 && p <= largestShare) { // NaN is no share either
+				return nil, fmt.Errorf("fault %q: want a share from 0 to %v after =", item, largestShare)
 			}
 		}
-		switch name {
-		case Fault429, Fault500, FaultCut, FaultHTML:
-			f[name] = p
-		default:
-			return nil, fmt.Errorf("fault %q: want one of 429, 500, cut, html", name)
+		if !slices.Contains(FaultNames(), name) {
+			return nil, fmt.Errorf("fault %q: want one of %s", name, strings.Join(FaultNames(), ", "))
 		}
+		f[name] = p
+	}
+	sum := 0.0
+	for _, name := range f.answers() {
+		sum += f[name]
+	}
+	if sum > largestShare {
+		return nil, fmt.Errorf("faults %q: want shares that sum up to at most %v", text, largestShare)
 	}
 	return f, nil
 }
 
-// Faulty puts faults in front of a handler, by a seeded choice per request.
-func Faulty(next http.Handler, f Faults, seed int64) http.Handler {
-	if len(f) == 0 {
-		return next
-	}
-	names := make([]string, 0, len(f))
-	for name := range f {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	var mu sync.Mutex
-	rng := rand.New(rand.NewPCG(uint64(seed), 0xfa017))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		draw := rng.Float64()
-		mu.Unlock()
-		for _, name := range names {
-			if draw -= f[name]; draw < 0 {
-				misbehave(name, next, w, r)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
+// answers are the names of the faults that an answer as a whole can have, sorted.
+func (f Faults) answers() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(f)), func(name string) bool { return name == FaultMoved })
 }
 
-func misbehave(name string, next http.Handler, w http.ResponseWriter, r *http.Request) {
-	switch name {
-	case Fault429:
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "slow down", http.StatusTooManyRequests)
-	case Fault500:
-		http.Error(w, "something broke", http.StatusInternalServerError)
-	case FaultHTML:
-		w.Header().Set("Content-Type", "text/html")
-		_, _ = io.WriteString(w, "<!DOCTYPE html><html><body><form>Please sign in</form></body></html>")
-	case FaultCut:
-		rec := httptest.NewRecorder()
-		next.ServeHTTP(rec, r)
-		for k, v := range rec.Header() {
-			w.Header()[k] = v
-		}
-		body := rec.Body.Bytes()
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		w.WriteHeader(rec.Code)
-		_, _ = w.Write(body[:len(body)/2]) // net/http closes the connection: the length was not met
+// draws are seeded choices: one for each time that a request is asked, whatever else is asked meanwhile.
+type draws struct {
+	seed int64
+	salt string
+
+	mu    sync.Mutex
+	asked map[string]int
+}
+
+func newDraws(seed int64, salt string) *draws {
+	return &draws{seed: seed, salt: salt, asked: map[string]int{}}
+}
+
+// next gives the choices of a request that is asked once more.
+func (d *draws) next(request string) *rand.Rand {
+	d.mu.Lock()
+	n := d.asked[request]
+	d.asked[request] = n + 1
+	d.mu.Unlock()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %s", d.salt, d.seed, n, request))
+	return rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])))
+}
+
+// Move is how the rows of a listing have moved since the page before was read.
+type Move int
+
+// The moves.
+const (
+	Stayed    Move = iota
+	Inserted       // a row came before all others
+	Deleted        // a row of a page before is gone
+	Reordered      // the page's first row and the last of the page before have changed places
+)
+
+// Moves decides when rows move, by the share of the fault "moved". A simulator that has pages asks it at each of them, and answers with
+// what Page gives. The move is in this one answer: a reading that begins anew finds the rows where they were.
+type Moves struct {
+	share float64
+	draws *draws
+}
+
+// NewMoves makes the decisions of one simulator.
+func NewMoves(f Faults, seed int64) *Moves {
+	return &Moves{share: f[FaultMoved], draws: newDraws(seed, "moves")}
+}
+
+// Next decides for a request.
+func (m *Moves) Next(r *http.Request) Move {
+	if m.share == 0 {
+		return Stayed
 	}
+	if rng := m.draws.next(r.URL.RequestURI()); rng.Float64() < m.share {
+		return Inserted + Move(rng.IntN(3))
+	}
+	return Stayed
+}
+
+// Page gives a page (from 1) of so many rows each, and how many rows there are after the move. The first page shows no move: nothing was
+// read before it.
+func Page[T any](rows []T, page, size int, move Move) (shown []T, total int) {
+	total = len(rows)
+	start := min((page-1)*size, total)
+	if start == 0 {
+		move = Stayed
+	}
+	switch move {
+	case Inserted:
+		start, total = start-1, total+1
+	case Deleted:
+		start, total = min(start+1, len(rows)), total-1
+	}
+	shown = rows[start:min(start+size, len(rows))]
+	if move == Reordered && len(shown) > 0 {
+		shown = slices.Concat(rows[start-1:start], shown[1:])
+	}
+	return shown, total
 }

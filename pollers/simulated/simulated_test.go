@@ -1,9 +1,6 @@
 package simulated_test
 
 import (
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"testing"
 	"time"
@@ -73,45 +70,5 @@ func TestAChangeIsOfExactlyTheseChats(t *testing.T) {
 	}
 	if n := len(a.Change(1000)); n >= 50 || n < 30 {
 		t.Errorf("%d of 50 chats could be changed", n)
-	}
-}
-
-func TestFaultsAreReadStrictly(t *testing.T) {
-	got, err := simulated.ParseFaults("429=0.1, cut=0.05,,html")
-	if want := (simulated.Faults{"429": 0.1, "cut": 0.05, "html": 0.05}); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, %v; want %v", got, err, want)
-	}
-	for _, text := range []string{"418", "429=", "429=-1", "429=1", "429=NaN", "cut=x", "=0.1"} {
-		if got, err := simulated.ParseFaults(text); err == nil {
-			t.Errorf("%q is %v; want an error", text, got)
-		}
-	}
-}
-
-func TestFaultsHappenAndPass(t *testing.T) {
-	const body = "a body of some length"
-	well := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-	for name, want := range map[string]int{simulated.Fault429: 429, simulated.Fault500: 500, simulated.FaultHTML: 200, simulated.FaultCut: 200} {
-		server := httptest.NewServer(simulated.Faulty(well, simulated.Faults{name: 0.5}, 7))
-		faults := 0
-		for range 40 {
-			resp, err := http.Get(server.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			if string(got) == body && err == nil {
-				continue
-			}
-			faults++
-			if resp.StatusCode != want || name == simulated.FaultCut && err == nil || name == simulated.Fault429 && resp.Header.Get("Retry-After") != "1" {
-				t.Errorf("%s: status %d, error %v, body %q", name, resp.StatusCode, err, got)
-			}
-		}
-		server.Close()
-		if faults < 8 || faults > 32 {
-			t.Errorf("%s: %d of 40 requests; want about half", name, faults)
-		}
 	}
 }

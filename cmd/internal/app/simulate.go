@@ -26,7 +26,7 @@ type Simulation struct {
 	Chats int // of each vendor
 	// LivePerHour chats go on arriving at each vendor.
 	LivePerHour int
-	// Faults as simulated.ParseFaults reads them.
+	// Faults as simulated.ParseFaults reads them: 429=0.1,slow=0.05. Each name is one of simulated.FaultNames.
 	Faults    string
 	Malformed int
 	// Now is the simulators' clock; nil is the real one.

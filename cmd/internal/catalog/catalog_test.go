@@ -38,6 +38,10 @@ var ways = map[string]map[string]way{
 		"in JSON": {map[string]string{"FORMAT": "json"}, events.ContentJSON},
 		"in XML":  {map[string]string{"FORMAT": "xml"}, events.ContentXML},
 	},
+	"livechat-reports": {
+		"by the day":  {map[string]string{"DISTRIBUTION": "day"}, events.ContentJSON},
+		"by the hour": {map[string]string{"DISTRIBUTION": "hour", "METHOD": "GET"}, events.ContentJSON},
+	},
 }
 
 func TestEveryRecordOfEveryVendorBecomesItsEntity(t *testing.T) {
@@ -178,10 +182,10 @@ func read(t *testing.T, v catalog.Vendor, poller pollers.Poller, w pollers.Windo
 }
 
 // wantNoCredential looks for credentials, in every form in which they travel, in whatever of a record is stored. Every variable of a
-// simulator is one but those that say which vendor, where and in which zone: logins too.
+// simulator is one but those that say which vendor, where, in which zone and what is searched for: logins too.
 func wantNoCredential(t *testing.T, records []*events.Record, variables map[string]string) {
 	t.Helper()
-	for _, name := range []string{"VENDOR", "URL", "TIMEZONE"} {
+	for _, name := range []string{"VENDOR", "URL", "TIMEZONE", "KB_QUERIES"} {
 		delete(variables, name)
 	}
 	credentials := slices.Collect(maps.Values(variables))

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/parley-stream/parley/pollers/simulated"
 )
 
 // statuses are the document's letters.
@@ -23,15 +21,15 @@ func always(string) bool { return true }
 type filter struct {
 	owner, department, subject string
 	statuses                   []string
-	older, newer, changed      condition
+	from, to, changed          condition
 }
 
-func newFilter(q url.Values) (*filter, *refusal) {
+func (s *Sim) newFilter(q url.Values) (*filter, *refusal) {
 	f := &filter{owner: q.Get("owneridentifier"), department: q.Get("department"), subject: q.Get("subject"), changed: always}
 	if f.owner == "" && f.department == "" {
 		return nil, refuse(http.StatusInternalServerError, "department or owneridentifier must be entered")
 	}
-	if f.department != "" && !slices.ContainsFunc(departments(), func(d department) bool { return d.id == f.department }) {
+	if f.department != "" && !slices.ContainsFunc(s.departments(), func(d department) bool { return d.id == f.department }) {
 		return nil, refuse(http.StatusNotFound, "department %s not found", f.department)
 	}
 	if q.Has("status") {
@@ -43,7 +41,7 @@ func newFilter(q url.Values) (*filter, *refusal) {
 		}
 	}
 	var err *refusal
-	if f.older, f.newer, err = ages(q); err != nil {
+	if f.from, f.to, err = s.ages(q); err != nil {
 		return nil, err
 	}
 	if q.Has("datechanged") {
@@ -52,29 +50,38 @@ func newFilter(q url.Values) (*filter, *refusal) {
 	return f, err
 }
 
-func (f *filter) shows(c *simulated.Chat, local func(time.Time) string) bool {
-	created, changed := local(c.Start), local(c.ChangedAt)
-	return (f.owner == "" || f.owner == c.Visitor.Email || f.owner == c.Visitor.ID) &&
+func (f *filter) shows(c seen) bool {
+	return f.changed(c.changed) && f.from(c.created) && f.to(c.created) &&
 		(f.department == "" || f.department == departments()[c.Department].id) &&
-		(f.subject == "" || f.subject == subject(c)) &&
-		(f.statuses == nil || slices.Contains(f.statuses, status(c))) &&
-		f.older(created) && f.newer(created) && f.changed(changed)
+		(f.owner == "" || f.owner == c.Visitor.Email || f.owner == c.Visitor.ID) &&
+		(f.subject == "" || f.subject == subject(c.Chat)) &&
+		(f.statuses == nil || slices.Contains(f.statuses, status(c.Chat)))
 }
 
-// ages reads datefrom and dateto by the document's words: "older than", "younger than".
-func ages(q url.Values) (older, newer condition, err *refusal) {
-	older, newer = always, always
-	if q.Has("datefrom") {
-		from := q.Get("datefrom")
-		older = func(at string) bool { return at < from }
-		err = checkDate("datefrom", from)
+func (f *filter) showsSpecimen(row object) bool {
+	return f.changed(row.get("datechanged")) && f.from(row.get("datecreated")) && f.to(row.get("datecreated")) &&
+		(f.department == "" || f.department == row.get("departmentid")) &&
+		(f.owner == "" || f.owner == row.get("owneremail")) &&
+		(f.subject == "" || f.subject == row.get("subject")) && f.statuses == nil
+}
+
+// ages reads datefrom and dateto: by the document's words, "older than" and "younger than", or in the ordinary sense.
+func (s *Sim) ages(q url.Values) (from, to condition, err *refusal) {
+	if from, err = s.age(q, "datefrom", !s.ordinary); err == nil {
+		to, err = s.age(q, "dateto", s.ordinary)
 	}
-	if q.Has("dateto") && err == nil {
-		to := q.Get("dateto")
-		newer = func(at string) bool { return at > to }
-		err = checkDate("dateto", to)
+	return from, to, err
+}
+
+func (s *Sim) age(q url.Values, name string, older bool) (condition, *refusal) {
+	if !q.Has(name) {
+		return always, nil
 	}
-	return older, newer, err
+	limit := q.Get(name)
+	if older {
+		return func(at string) bool { return at < limit }, checkDate(name, limit)
+	}
+	return func(at string) bool { return at > limit }, checkDate(name, limit)
 }
 
 func checkDate(name, value string) *refusal {

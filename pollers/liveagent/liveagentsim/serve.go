@@ -61,14 +61,15 @@ func (s *Sim) route(r *http.Request, path string) (object, *refusal) {
 		return nil, refuse(http.StatusNotFound, "unknown call %s", r.URL.Path)
 	case r.Method != http.MethodGet:
 		return nil, refuse(http.StatusMethodNotAllowed, "method %s is not simulated", r.Method)
-	case path == "application/status":
-		return s.applicationStatus(q)
-	case steps[0] == "departments" && len(steps) <= 2:
-		return listDepartments(q, steps[1:])
 	case path == "conversations":
 		return s.listConversations(q)
 	case steps[0] == "conversations" && (len(steps) == 2 || len(steps) == 3):
 		return s.conversation(q, steps[1], steps[2:])
+	case steps[0] == "reports":
+		return s.report(q, path)
+	}
+	if response, err, known := s.directory(q, steps); known {
+		return response, err
 	}
 	return nil, refuse(http.StatusNotFound, "unknown call %s", path)
 }
@@ -98,73 +99,48 @@ func only(q url.Values, names ...string) *refusal {
 	return nil
 }
 
-func (s *Sim) applicationStatus(q url.Values) (object, *refusal) {
-	if err := only(q); err != nil {
-		return nil, err
-	}
-	installed := s.account.Options().Start.AddDate(-2, 0, 0)
-	return object{
-		{"liveagentversion", "4.16.4.2"}, {"gpfversion", "1.9.2.0"}, {"dateinstalled", s.local(installed)}, {"datelatestupdate", s.local(installed.AddDate(1, 2, 3))},
-	}, nil
-}
-
-func listDepartments(q url.Values, id []string) (object, *refusal) {
-	if err := only(q); err != nil {
-		return nil, err
-	}
-	all := list{item: "department"}
-	for _, d := range departments() {
-		if len(id) > 0 && d.id == id[0] {
-			return d.object(), nil
-		}
-		all.items = append(all.items, d.object())
-	}
-	if len(id) > 0 {
-		return nil, refuse(http.StatusNotFound, "department %s not found", id[0])
-	}
-	return object{{"departments", all}}, nil
-}
-
 func (s *Sim) listConversations(q url.Values) (object, *refusal) {
 	err := only(q, "owneridentifier", "department", "status", "datefrom", "dateto", "datechanged", "subject")
 	if err != nil {
 		return nil, err
 	}
-	f, err := newFilter(q)
+	f, err := s.newFilter(q)
 	if err != nil {
 		return nil, err
 	}
 	out := list{item: "conversation"}
-	for _, c := range s.account.Chats() {
-		if f.shows(&c, s.local) {
-			out.items = append(out.items, s.row(&c))
+	for _, c := range s.look().chats {
+		if f.shows(c) {
+			out.items = append(out.items, s.row(c))
+		}
+	}
+	if spec, is := s.specimen(); is {
+		if c := spec.conversation(); f.showsSpecimen(c.row) {
+			out.items = append(out.items, c.row)
 		}
 	}
 	return object{{"conversations", out}}, nil
 }
 
-// find gives the conversation by its id, code or public url code.
-func (s *Sim) find(id string) (*simulated.Chat, *refusal) {
-	for _, c := range s.account.Chats() {
-		if id == conversationID(&c) || id == code(&c) || id == publicURLCode(&c) {
-			return &c, nil
+func (s *Sim) conversation(q url.Values, id string, part []string) (object, *refusal) {
+	if spec, is := s.specimen(); is {
+		if c := spec.conversation(); id == c.row.get("conversationid") {
+			return map[string]object{"": c.detail, "messages": {{"groups", c.groups}}, "tags": {{"tags", c.tags}}}[strings.Join(part, "/")], only(q)
 		}
 	}
-	return nil, refuse(http.StatusNotFound, "conversation %s not found", id)
-}
-
-func (s *Sim) conversation(q url.Values, id string, part []string) (object, *refusal) {
-	c, err := s.find(id)
-	if err != nil {
-		return nil, err
+	v := s.look()
+	i, known := v.byName[id]
+	if !known {
+		return nil, refuse(http.StatusNotFound, "conversation %s not found", id)
 	}
+	c := v.chats[i]
 	switch {
 	case len(part) == 0:
 		return s.detail(c), only(q)
 	case part[0] == "tags":
-		return object{{"tags", tagsOf(c)}}, only(q)
+		return object{{"tags", tagsOf(c.Chat)}}, only(q)
 	case part[0] == "messages":
-		return s.messages(q, c)
+		return s.messages(q, c.Chat)
 	}
 	return nil, refuse(http.StatusNotFound, "unknown call conversations/%s/%s", id, part[0])
 }
@@ -173,9 +149,9 @@ func (s *Sim) messages(q url.Values, c *simulated.Chat) (object, *refusal) {
 	if err := only(q, "datefrom", "dateto"); err != nil {
 		return nil, err
 	}
-	older, newer, err := ages(q)
+	from, to, err := s.ages(q)
 	if err != nil {
 		return nil, err
 	}
-	return object{{"groups", s.groups(c, func(at string) bool { return older(at) && newer(at) })}}, nil
+	return object{{"groups", s.groups(c, func(at string) bool { return from(at) && to(at) })}}, nil
 }

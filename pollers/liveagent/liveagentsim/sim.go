@@ -2,6 +2,8 @@ package liveagentsim
 
 import (
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-stream/parley/pollers/simulated"
@@ -18,6 +20,12 @@ type Sim struct {
 	account *simulated.Account
 	zone    *time.Location
 	handler http.Handler
+	// ordinary reads datefrom and dateto otherwise than the document's words.
+	ordinary bool
+
+	mu      sync.Mutex
+	seen    *view
+	edition int // grows with every Change
 }
 
 // New makes a simulator of an account.
@@ -34,17 +42,21 @@ func New(o simulated.Options) *Sim {
 // ServeHTTP serves the API below /api.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Ledger lists the conversations that are visible now.
+// ReadDatesOrdinarily makes datefrom and dateto mean "newer than" and "older than": the document says the opposite, and its
+// Japanese edition this. It is called before the first request.
+func (s *Sim) ReadDatesOrdinarily() { s.ordinary = true }
+
+// Ledger lists whatever is visible now.
 func (s *Sim) Ledger() []simulated.Entry {
-	var entries []simulated.Entry
-	for _, c := range s.account.Chats() {
-		e := simulated.Entry{Stream: "conversations", Key: conversationID(&c), At: c.ChangedAt, Version: version(&c), Malformed: c.Malformed}
-		if lacksID(&c) {
+	entries := s.entries()
+	for _, c := range s.look().chats {
+		e := simulated.Entry{Stream: "conversations", Key: conversationID(c.Chat), At: c.ChangedAt, Version: version(c.Chat), Malformed: c.Malformed}
+		if lacksID(c.Chat) {
 			e.Key = ""
 		}
 		entries = append(entries, e)
 	}
-	return entries
+	return append(entries, s.reportLedger()...)
 }
 
 // version counts the changes that a conversation shows.
@@ -60,9 +72,15 @@ func version(c *simulated.Chat) int {
 }
 
 // Change edits n conversations: a custom field and the date of change.
-func (s *Sim) Change(n int) int { return len(s.account.Change(n)) }
+func (s *Sim) Change(n int) int {
+	changed := len(s.account.Change(n))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.edition++
+	return changed
+}
 
 // Variables reach the simulator at a base URL.
 func (s *Sim) Variables(base string) map[string]string {
-	return map[string]string{"VENDOR": "liveagent", "URL": base, "API_KEY": apiKey, "TIMEZONE": zoneName}
+	return map[string]string{"VENDOR": "liveagent", "URL": base, "API_KEY": apiKey, "TIMEZONE": zoneName, "KB_QUERIES": strings.Join(queries, ",")}
 }

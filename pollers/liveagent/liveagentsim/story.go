@@ -68,55 +68,55 @@ func preview(c *simulated.Chat) string {
 func (s *Sim) local(t time.Time) string { return t.In(s.zone).Format(time.DateTime) }
 
 // row is the conversation in a list.
-func (s *Sim) row(c *simulated.Chat) object {
+func (s *Sim) row(c seen) object {
 	d := departments()[c.Department]
 	row := object{
-		{"conversationid", conversationID(c)},
-		{"code", code(c)},
-		{"datecreated", s.local(c.Start)},
-		{"datechanged", s.local(c.ChangedAt)},
+		{"conversationid", conversationID(c.Chat)},
+		{"code", code(c.Chat)},
+		{"datecreated", c.created},
+		{"datechanged", c.changed},
 		{"departmentname", d.name},
 		{"departmentid", d.id},
-		{"status", status(c)},
+		{"status", status(c.Chat)},
 		{"ownername", c.Visitor.Name},
 		{"owneremail", c.Visitor.Email},
-		{"subject", subject(c)},
-		{"preview", preview(c)},
-		{"publicurlcode", publicURLCode(c)},
+		{"subject", subject(c.Chat)},
+		{"preview", preview(c.Chat)},
+		{"publicurlcode", publicURLCode(c.Chat)},
 	}
-	if lacksID(c) {
+	if lacksID(c.Chat) {
 		return row[1:]
 	}
 	return row
 }
 
 // detail is the conversation by itself.
-func (s *Sim) detail(c *simulated.Chat) object {
+func (s *Sim) detail(c seen) object {
 	d := departments()[c.Department]
-	var shown any = subject(c)
+	var shown any = subject(c.Chat)
 	if c.Malformed {
-		shown = broken(subject(c))
+		shown = broken(subject(c.Chat))
 	}
 	assigned := ""
 	if n := len(c.Agents); n > 0 {
 		assigned = c.Agents[n-1].ID
 	}
 	return object{
-		{"conversationid", conversationID(c)},
-		{"code", code(c)},
-		{"datecreated", s.local(c.Start)},
-		{"datechanged", s.local(c.ChangedAt)},
+		{"conversationid", conversationID(c.Chat)},
+		{"code", code(c.Chat)},
+		{"datecreated", c.created},
+		{"datechanged", c.changed},
 		{"departmentname", d.name},
 		{"departmentid", d.id},
-		{"status", status(c)},
+		{"status", status(c.Chat)},
 		{"ownername", c.Visitor.Name},
 		{"owneremail", c.Visitor.Email},
 		{"subject", shown},
-		{"ownernote", text(ownerNote(c))},
-		{"preview", preview(c)},
-		{"publicurlcode", publicURLCode(c)},
+		{"ownernote", text(ownerNote(c.Chat))},
+		{"preview", preview(c.Chat)},
+		{"publicurlcode", publicURLCode(c.Chat)},
 		{"assignedto", text(assigned)},
-		{"customfields", customFields(c)},
+		{"customfields", customFields(c.Chat)},
 	}
 }
 
@@ -143,7 +143,9 @@ func customFields(c *simulated.Chat) list {
 func tagsOf(c *simulated.Chat) list {
 	tags := list{item: "tag"}
 	for _, name := range c.Tags {
-		tags.items = append(tags.items, object{{"id", "tg" + strings.ReplaceAll(name, " ", "")}, {"name", name}})
+		tags.items = append(tags.items, object{{"id", tagID(name)}, {"name", name}})
 	}
 	return tags
 }
+
+func tagID(name string) string { return "tg" + strings.ReplaceAll(name, " ", "") }

@@ -73,7 +73,10 @@ type brokenChat struct {
 	ID any `json:"id"`
 }
 
-func (s *Sim) write(c simulated.Chat) any {
+func (s *Sim) write(c *simulated.Chat) any {
+	if c.Number <= 0 {
+		return s.specimen(c)
+	}
 	out := s.ended(c)
 	switch id := key(c); {
 	case c.Malformed && c.Number%2 == 0:
@@ -92,7 +95,7 @@ func (s *Sim) write(c simulated.Chat) any {
 }
 
 // ended writes all of a chat but its id.
-func (s *Sim) ended(c simulated.Chat) chat {
+func (s *Sim) ended(c *simulated.Chat) chat {
 	out := chat{
 		Type: kind(c), VisitorName: c.Visitor.Name, VisitorID: visitorID(c), Agents: []agent{}, Supervisors: []agent{},
 		Rate: rate(c), Duration: int64(c.End.Sub(c.Start) / time.Second), Group: []int{c.Department},
@@ -124,7 +127,7 @@ func (s *Sim) ended(c simulated.Chat) chat {
 	return out
 }
 
-func (s *Sim) message(c simulated.Chat, l simulated.Line) message {
+func (s *Sim) message(c *simulated.Chat, l simulated.Line) message {
 	m := message{AuthorName: c.Visitor.Name, Text: l.Text, Date: s.text(l.At), Timestamp: l.At.Unix(), UserType: "visitor"}
 	if !l.Visitor {
 		m.AuthorName, m.AgentID, m.UserType = l.Agent.Name, l.Agent.Email, "agent"
@@ -140,18 +143,18 @@ func (s *Sim) message(c simulated.Chat, l simulated.Line) message {
 // text is a time as the document prints it: the account's, without an offset.
 func (s *Sim) text(t time.Time) string { return t.In(s.location).Format("Mon, 01/02/06 03:04:05 pm") }
 
-func kind(c simulated.Chat) string {
+func kind(c *simulated.Chat) string {
 	if c.Missed {
 		return "missed_chat"
 	}
 	return "chat"
 }
 
-func visitorID(c simulated.Chat) string {
+func visitorID(c *simulated.Chat) string {
 	return fmt.Sprintf("S%d.%s", 1700000000+c.Number, c.Visitor.ID)
 }
 
-func rate(c simulated.Chat) string {
+func rate(c *simulated.Chat) string {
 	switch {
 	case c.RatedAt.IsZero():
 		return "not_rated"
@@ -163,7 +166,7 @@ func rate(c simulated.Chat) string {
 }
 
 // tags shows an edit as a tag of its own.
-func tags(c simulated.Chat) []string {
+func tags(c *simulated.Chat) []string {
 	if c.Edits == 0 {
 		return c.Tags
 	}
@@ -171,7 +174,7 @@ func tags(c simulated.Chat) []string {
 }
 
 // goal is the id of the goal that a chat reached; 0 is none.
-func goal(c simulated.Chat) int {
+func goal(c *simulated.Chat) int {
 	if c.Missed || c.Number%7 != 0 {
 		return 0
 	}
@@ -179,4 +182,4 @@ func goal(c simulated.Chat) int {
 }
 
 // supervises tells whether an agent of a chat is its supervisor: some second ones are.
-func supervises(c simulated.Chat, agent int) bool { return agent == 1 && c.Number%2 == 0 }
+func supervises(c *simulated.Chat, agent int) bool { return agent == 1 && c.Number%2 == 0 }

@@ -3,7 +3,10 @@
 //
 // What the document leaves open is chosen so: chats are filed by the day of their start and come newest first; a missed
 // chat has a time, an e-mail address and a message; what is wrong with a request is told with status 400; a page
-// behind the last is refused, but for the first.
+// behind the last is refused, but for the first. A parameter that the document does not have, one that comes twice, and a value that
+// it does not allow are refused; of a parameter without a value nothing can be told, and it is refused as well.
+//
+// The fault "moved" moves the chats between two pages, for one answer.
 package livechatsim
 
 import (
@@ -12,7 +15,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -37,9 +39,11 @@ type Sim struct {
 	account  *simulated.Account
 	location *time.Location
 	handler  http.Handler
+	moves    *simulated.Moves
+	order    simulated.Derived[[]*simulated.Chat] // newest start first
 
 	mu      sync.Mutex
-	deleted map[string]bool
+	deleted map[int]bool // by number
 }
 
 // New makes a simulator.
@@ -48,7 +52,7 @@ func New(o simulated.Options) *Sim {
 	if err != nil {
 		panic(err) // the machine has no time zones
 	}
-	s := &Sim{account: simulated.New(o), location: location, deleted: map[string]bool{}}
+	s := &Sim{account: simulated.New(o), location: location, moves: simulated.NewMoves(o.Faults, o.Seed), deleted: map[int]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /chats", s.list)
 	s.handler = simulated.Faulty(mux, o.Faults, o.Seed)
@@ -77,7 +81,7 @@ func (s *Sim) Ledger() []simulated.Entry {
 }
 
 // version counts what has been added to a chat since its end.
-func version(c simulated.Chat) int {
+func version(c *simulated.Chat) int {
 	v := 1 + c.Edits
 	for _, at := range []time.Time{c.RatedAt, c.TaggedAt} {
 		if !at.IsZero() {
@@ -92,24 +96,36 @@ func (s *Sim) Change(n int) int { return len(s.account.Change(n)) }
 
 // Delete takes the chat with an id away; false when there is none.
 func (s *Sim) Delete(id string) bool {
-	known := slices.ContainsFunc(s.chats(), func(c simulated.Chat) bool { return key(c) == id })
+	chats := s.chats()
+	i := slices.IndexFunc(chats, func(c *simulated.Chat) bool { return key(c) == id })
+	if i < 0 {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.deleted[id] = true
-	return known
+	s.deleted[chats[i].Number] = true
+	return true
 }
 
-// chats gives the account's, newest start first.
-func (s *Sim) chats() []simulated.Chat {
-	chats := s.account.Chats()
+// chats gives the account's, newest start first. They are others' too, and so is the slice.
+func (s *Sim) chats() []*simulated.Chat {
+	chats := s.order.Get(s.account, func(all []simulated.Chat) []*simulated.Chat {
+		out := make([]*simulated.Chat, len(all))
+		for i := range all {
+			out[i] = &all[i]
+		}
+		slices.SortStableFunc(out, func(a, b *simulated.Chat) int { return b.Start.Compare(a.Start) })
+		return out
+	})
 	s.mu.Lock()
-	chats = slices.DeleteFunc(chats, func(c simulated.Chat) bool { return s.deleted[key(c)] })
-	s.mu.Unlock()
-	sort.SliceStable(chats, func(i, j int) bool { return chats[i].Start.After(chats[j].Start) })
-	return chats
+	defer s.mu.Unlock()
+	if len(s.deleted) == 0 {
+		return chats
+	}
+	return slices.DeleteFunc(slices.Clone(chats), func(c *simulated.Chat) bool { return s.deleted[c.Number] })
 }
 
-func key(c simulated.Chat) string { return fmt.Sprintf("QX%02X%06d", c.Number%251, c.Number) }
+func key(c *simulated.Chat) string { return fmt.Sprintf("QX%02X%06d", c.Number%251, c.Number) }
 
 type response struct {
 	Chats []any `json:"chats"`
@@ -132,14 +148,18 @@ func (s *Sim) list(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	chats := slices.DeleteFunc(s.chats(), func(c simulated.Chat) bool { return !q.matches(c) })
-	pages := (len(chats) + pageSize - 1) / pageSize
+	rows := q.choose(s.chats())
+	if s.account.Options().Fields != nil {
+		rows = append(s.specimens(q.from), rows...)
+	}
+	rows, total := simulated.Page(rows, q.page, pageSize, s.moves.Next(r))
+	pages := (total + pageSize - 1) / pageSize
 	if q.page > max(pages, 1) {
 		refuse(w, http.StatusBadRequest, "page: there are "+strconv.Itoa(pages))
 		return
 	}
-	out := response{Chats: []any{}, Total: len(chats), Pages: pages}
-	for _, c := range chats[(q.page-1)*pageSize : min(q.page*pageSize, len(chats))] {
+	out := response{Chats: []any{}, Total: total, Pages: pages}
+	for _, c := range rows {
 		out.Chats = append(out.Chats, s.write(c))
 	}
 	reply(w, http.StatusOK, out)

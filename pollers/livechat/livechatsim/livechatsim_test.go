@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -90,6 +92,13 @@ func TestRequestsThatAreNotDocumentedAreRefused(t *testing.T) {
 		"a goal of text":         {"/chats?goal=sale", nil, 400},
 		"an unknown parameter":   {"/chats?limit=100", nil, 400},
 		"a parameter twice":      {"/chats?page=1&page=2", nil, 400},
+		"an empty parameter":     {"/chats?query=", nil, 400},
+		"a group of text":        {"/chats?group=sales", nil, 400},
+		"a group below zero":     {"/chats?group=-1", nil, 400},
+		"a group nobody is in":   {"/chats?group=77", nil, 200},
+		"an unknown agent":       {"/chats?agent=nobody", nil, 200},
+		"all filters at once":    {"/chats?type=chat&rate=rated&has_goal=1&goal=31&group=0&agent=x&visitor_id=y&query=z&date_from=2026-10-20&date_to=2026-10-27", nil, 200},
+		"the response's rate":    {"/chats?rate_filter=rated", nil, 400},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -143,6 +152,66 @@ func TestFiltersAgreeWithWhatTheChatsShow(t *testing.T) {
 	}
 	if all == 0 {
 		t.Error("no filter gives anything")
+	}
+}
+
+func TestMovesShowOnPagesAfterTheFirstAndPass(t *testing.T) {
+	sim := livechatsim.New(simulated.Options{
+		Seed: 1, Days: 6, Chats: 90, Start: now, Now: func() time.Time { return now }, Faults: simulated.Faults{simulated.FaultMoved: 0.9},
+	})
+	rest := get(t, open(), "/chats?page=2", nil)
+	moved, stayed := 0, 0
+	for range 60 {
+		if a := get(t, sim, "/chats", nil); a.Total != 90 || a.Pages != 4 {
+			t.Fatalf("the first page tells of %d on %d pages", a.Total, a.Pages)
+		}
+		a := get(t, sim, "/chats?page=2", nil)
+		if a.Total == rest.Total && slices.EqualFunc(a.Chats, rest.Chats, func(a, b chat) bool { return a.StartedTimestamp == b.StartedTimestamp }) {
+			stayed++
+		} else {
+			moved++
+		}
+	}
+	if moved < 40 || stayed < 2 {
+		t.Errorf("%d of 60 moved, %d at rest; want nine in ten", moved, stayed)
+	}
+}
+
+const week = "/chats?date_from=2026-10-20&date_to=2026-10-26&page="
+
+func big(chats int) *livechatsim.Sim {
+	return livechatsim.New(simulated.Options{Seed: 1, Days: 14, Chats: chats, Start: now, Now: func() time.Time { return now }})
+}
+
+func TestAPageCostsWhatItShowsAndNotTheAccount(t *testing.T) {
+	sim := big(10_000) // some 4 MiB
+	if first := get(t, sim, week+"1", nil); first.Total < 4000 {
+		t.Fatalf("%d chats in a week", first.Total)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for page := 1; page <= 100; page++ {
+		if a := get(t, sim, week+strconv.Itoa(page), nil); len(a.Chats) != 25 {
+			t.Fatalf("page %d: %d chats", page, len(a.Chats))
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / 100; each > 512<<10 {
+		t.Errorf("a page takes %d bytes", each)
+	}
+}
+
+func BenchmarkPageOf100000Chats(b *testing.B) {
+	sim := big(100_000)
+	v := sim.Variables("")
+	page := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		page = page%1000 + 1
+		r := httptest.NewRequest(http.MethodGet, week+strconv.Itoa(page), nil)
+		r.SetBasicAuth(v["LOGIN"], v["API_KEY"])
+		r.Header.Set("X-API-Version", "2")
+		sim.ServeHTTP(httptest.NewRecorder(), r)
 	}
 }
 

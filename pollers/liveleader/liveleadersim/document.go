@@ -17,8 +17,11 @@ const responseTime = "02-01-2006T15:04:05"
 func (s *Sim) write(w io.Writer, from, to time.Time) {
 	d := &document{Writer: bufio.NewWriter(w), zone: s.zone}
 	d.raw("<chats>\n")
-	for _, c := range s.exported() {
-		if !c.End.Before(from) && c.Start.Before(to) {
+	if fields := s.account.Options().Fields; fields != nil {
+		d.specimen(fields, from)
+	}
+	for _, c := range s.account.Between(from, to) {
+		if !c.Missed && !c.End.Before(from) && c.Start.Before(to) {
 			d.chat(s.id(c), c)
 		}
 	}
@@ -66,13 +69,28 @@ func withoutID(c simulated.Chat) bool { return c.Malformed && c.Number%2 == 1 }
 
 func unclosed(c simulated.Chat) bool { return c.Malformed && c.Number%2 == 0 }
 
+// What the document has "0/1" or "0+" times is left out of some chats: what was searched for of those that came from elsewhere, where the
+// visitor is of those without geolocation data, userinfo and surveys of those whose site has none. The barest have none of it.
+func bare(c simulated.Chat) bool { return c.Number%6 == 0 }
+
+func located(c simulated.Chat) bool { return c.Number%6 > 1 }
+
+func surveyed(c simulated.Chat, context string) bool {
+	if context == "entry" {
+		return !bare(c) && c.Number%6 != 2
+	}
+	return !bare(c) && !c.RatedAt.IsZero()
+}
+
 func (d *document) chat(id string, c simulated.Chat) {
 	d.raw("<chat>\n")
 	if !withoutID(c) {
 		d.element("id", id)
 	}
-	d.element("referrer", c.Referrer)
-	d.element("keywords", c.Keywords)
+	if !bare(c) {
+		d.element("referrer", c.Referrer)
+		d.element("keywords", c.Keywords)
+	}
 	for _, operator := range c.Agents {
 		d.element("operator", operator.Email)
 	}
@@ -81,10 +99,12 @@ func (d *document) chat(id string, c simulated.Chat) {
 	d.element("stop", d.time(c.End))
 	d.element("duration", strconv.Itoa(int(c.End.Sub(c.Start)/time.Second)))
 	d.element("url", c.PageURL)
-	d.element("city", c.Visitor.City)
-	d.element("country", c.Visitor.Country)
-	d.element("organization", c.Visitor.Org)
-	d.element("ISP", c.Visitor.ISP)
+	if located(c) {
+		d.element("city", c.Visitor.City)
+		d.element("country", c.Visitor.Country)
+		d.element("organization", c.Visitor.Org)
+		d.element("ISP", c.Visitor.ISP)
+	}
 	for _, line := range c.Messages {
 		d.message(line)
 	}
@@ -101,16 +121,25 @@ func (d *document) message(line simulated.Line) {
 	if line.Visitor {
 		from = "visitor"
 	}
+	d.msg(from, d.time(line.At), line.Text)
+}
+
+func (d *document) msg(from, at, text string) {
 	d.raw(`<msg from="`)
 	d.text(from)
-	d.raw(`" time="` + d.time(line.At) + "\">\n")
-	d.text(line.Text)
+	d.raw(`" time="` + at + "\">\n")
+	d.text(text)
 	d.raw("\n</msg>\n")
 }
 
 func (d *document) userinfo(c simulated.Chat) {
+	if bare(c) && c.Edits == 0 {
+		return
+	}
 	d.raw("<userinfo>\n")
-	d.named("entry", "key", "CustomerNo", strconv.Itoa(c.CustomerNo))
+	if !bare(c) {
+		d.named("entry", "key", "CustomerNo", strconv.Itoa(c.CustomerNo))
+	}
 	if c.Edits > 0 {
 		d.named("entry", "key", "Edited", strconv.Itoa(c.Edits))
 	}
@@ -118,21 +147,28 @@ func (d *document) userinfo(c simulated.Chat) {
 }
 
 func (d *document) surveys(c simulated.Chat) {
-	d.raw("<survey context=\"entry\">\n")
-	d.named("response", "question", "Name", c.Visitor.Name)
-	d.named("response", "question", "E-mail", c.Visitor.Email)
-	d.raw("</survey>\n")
-	if c.RatedAt.IsZero() {
+	if surveyed(c, "entry") {
+		d.survey("entry", "Name", c.Visitor.Name, "E-mail", c.Visitor.Email)
+	}
+	if !surveyed(c, "exit") {
 		return
 	}
 	rating := "2"
 	if c.Good {
 		rating = "10"
 	}
-	d.raw("<survey context=\"exit\">\n")
-	d.named("response", "question", "Rate our service", rating)
-	if c.Comment != "" {
-		d.named("response", "question", "Anything else?", c.Comment)
+	if c.Comment == "" {
+		d.survey("exit", "Rate our service", rating)
+		return
+	}
+	d.survey("exit", "Rate our service", rating, "Anything else?", c.Comment)
+}
+
+// survey writes questions and answers in turn.
+func (d *document) survey(context string, responses ...string) {
+	d.raw(`<survey context="` + context + "\">\n")
+	for i := 0; i+1 < len(responses); i += 2 {
+		d.named("response", "question", responses[i], responses[i+1])
 	}
 	d.raw("</survey>\n")
 }

@@ -1,7 +1,8 @@
 // Package liveleadersim is LiveLeader's data export (document: liveleader-export.txt) over an invented account.
 //
 // What the document leaves open is chosen thus: bad credentials are 401, any other fault of a request 400, each with a line of text; a
-// chat is in every period that it touches; times have no offset and are Norwegian, the seconds' hundredths always there.
+// chat is in every period that it touches; times have no offset and are Norwegian, the seconds' hundredths always there; a chat
+// that no operator responded to is not exported. Each element that may be absent is absent from some chats, and all of them from a few.
 package liveleadersim
 
 import (
@@ -10,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/parley-stream/parley/pollers/simulated"
@@ -59,22 +59,20 @@ func (s *Sim) Change(n int) int { return len(s.account.Change(n)) }
 // Ledger lists the chats that an export of all time would hold now.
 func (s *Sim) Ledger() []simulated.Entry {
 	var entries []simulated.Entry
-	for _, c := range s.exported() {
+	for _, c := range s.account.Chats() {
+		if c.Missed { // the document has operator and msg at least once: a chat that nobody responded to is not exported
+			continue
+		}
 		entry := simulated.Entry{Stream: "chats", Key: s.id(c), At: c.Start, Version: c.Edits, Malformed: c.Malformed}
 		if withoutID(c) {
 			entry.Key = ""
 		}
-		if !c.RatedAt.IsZero() {
+		if surveyed(c, "exit") {
 			entry.Version++
 		}
 		entries = append(entries, entry)
 	}
 	return entries
-}
-
-// exported are the chats that an operator responded to: the document has operator and msg at least once.
-func (s *Sim) exported() []simulated.Chat {
-	return slices.DeleteFunc(s.account.Chats(), func(c simulated.Chat) bool { return c.Missed })
 }
 
 // id has the form of a UUID.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,61 @@ func TestAnExportHasTheDocumentedForm(t *testing.T) {
 	}
 }
 
+func TestEachElementComesAsOftenAsTheDocumentSays(t *testing.T) {
+	s := liveleadersim.New(simulated.Options{Seed: 5, Days: 4, Chats: 200, Start: now, Now: func() time.Time { return now }})
+	_, body := ask(s, "GET", "/a/Srv?"+good(s).Encode())
+	chats := strings.Split(body, "</chat>")
+	chats = chats[:len(chats)-1]
+	cases := map[string]struct {
+		element     string
+		least, most int // in one chat; most is what some chat has
+	}{
+		"id": {"<id>", 1, 1}, "referrer": {"<referrer>", 0, 1}, "keywords": {"<keywords>", 0, 1}, "operators": {"<operator>", 1, 2},
+		"visitorip": {"<visitorip>", 1, 1}, "start": {"<start>", 1, 1}, "stop": {"<stop>", 1, 1}, "duration": {"<duration>", 1, 1}, "url": {"<url>", 1, 1},
+		"city": {"<city>", 0, 1}, "country": {"<country>", 0, 1}, "organization": {"<organization>", 0, 1}, "ISP": {"<ISP>", 0, 1},
+		"messages": {"<msg ", 2, 10}, "userinfo": {"<userinfo>", 0, 1}, "surveys": {"<survey ", 0, 2},
+		"surveys on entry": {`<survey context="entry">`, 0, 1}, "surveys on exit": {`<survey context="exit">`, 0, 1},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			least, most := 100, 0
+			for _, chat := range chats {
+				n := strings.Count(chat, c.element)
+				least, most = min(least, n), max(most, n)
+			}
+			if least != c.least || most != c.most {
+				t.Errorf("%d to %d in one chat; want %d to %d", least, most, c.least, c.most)
+			}
+		})
+	}
+	optional := regexp.MustCompile(`<(referrer|keywords|city|country|organization|ISP|userinfo|survey)\b`)
+	for _, chat := range chats {
+		if !optional.MatchString(chat) {
+			return
+		}
+	}
+	t.Error("no chat lacks all that may be absent")
+}
+
+func TestAPeriodCostsWhatItHoldsAndNotTheAccount(t *testing.T) {
+	s := liveleadersim.New(simulated.Options{Seed: 5, Days: 14, Chats: 10_000, Start: now, Now: func() time.Time { return now }})
+	query := good(s)
+	query.Set("start", "2026-10-20T10:00:00.000+02:00")
+	query.Set("stop", "2026-10-20T10:10:00.000+02:00")
+	if _, body := ask(s, "GET", "/a/Srv?"+query.Encode()); strings.Count(body, "<chat>") < 2 {
+		t.Fatalf("the period holds %q", body)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 20 {
+		ask(s, "GET", "/a/Srv?"+query.Encode())
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / 20; each > 512<<10 {
+		t.Errorf("a period of ten minutes takes %d bytes", each)
+	}
+}
+
 func TestRequestsMustBeAsDocumented(t *testing.T) {
 	cases := map[string]struct {
 		change func(url.Values)
@@ -99,6 +155,9 @@ func TestRequestsMustBeAsDocumented(t *testing.T) {
 		"no start":                     {func(q url.Values) { q.Del("start") }, http.StatusBadRequest},
 		"no stop":                      {func(q url.Values) { q.Del("stop") }, http.StatusBadRequest},
 		"start twice":                  {func(q url.Values) { q.Add("start", q.Get("start")) }, http.StatusBadRequest},
+		"an empty start":               {func(q url.Values) { q.Set("start", "") }, http.StatusBadRequest},
+		"a twice":                      {func(q url.Values) { q.Add("a", "export") }, http.StatusBadRequest},
+		"start and stop the same":      {func(q url.Values) { q.Set("start", q.Get("stop")) }, http.StatusOK},
 		"an unknown parameter":         {func(q url.Values) { q.Set("page", "2") }, http.StatusBadRequest},
 		"another email":                {func(q url.Values) { q.Set("email", "ada@agent.example") }, http.StatusUnauthorized},
 		"a wrong password":             {func(q url.Values) { q.Set("password", "wrong") }, http.StatusUnauthorized},
@@ -168,6 +227,15 @@ func TestAChangeIsOneEntryOfEachChat(t *testing.T) {
 	const edit = "<entry key=\"Edited\">1</entry>\n"
 	if n := strings.Count(after, edit); n != 3 || strings.ReplaceAll(after, edit, "") != before {
 		t.Errorf("%d edits; want 3 and nothing else changed", n)
+	}
+}
+
+func TestAChangeShowsAlsoInAChatWithoutUserinfo(t *testing.T) {
+	s := newSim(0)
+	n := s.Change(1000)
+	_, body := ask(s, "GET", "/a/Srv?"+good(s).Encode())
+	if shown := strings.Count(body, "<entry key=\"Edited\">1</entry>"); shown != n || n != len(s.Ledger()) {
+		t.Errorf("%d of %d changes are shown, of %d chats", shown, n, len(s.Ledger()))
 	}
 }
 

@@ -12,11 +12,21 @@ import (
 // defaultZone is the document's, for a record without a zone.
 const defaultZone = "America/Los_Angeles"
 
-// Normalize implements processors.Normalizer for the stream conversations.
+// Normalize implements processors.Normalizer.
 func Normalize(record *events.Record) (events.Entity, error) {
+	if d, is := directories[record.Stream]; is {
+		return d.normalize(record)
+	}
+	if isReport(record.Stream) {
+		return normalizeReport(record)
+	}
 	if record.Stream != "conversations" {
 		return nil, fmt.Errorf("stream %q is unknown", record.Stream)
 	}
+	return conversation(record)
+}
+
+func conversation(record *events.Record) (events.Entity, error) {
 	zone, err := zoneOf(record)
 	if err != nil {
 		return nil, err
@@ -124,7 +134,7 @@ func (p *parts) fill(c *events.Conversation, times moments) {
 	addVisitor(c, info, who.visitor)
 	addChannel(c, groups)
 	addCustomFields(c, info)
-	rest := leftovers{c}
+	rest := leftovers{&c.Base}
 	rest.add("conversation", tree(info))
 	rest.add("messages", tree(p.messages))
 	rest.add("tags", tree(p.tags))
@@ -213,9 +223,20 @@ func filled(object fields) map[string]any {
 	return out
 }
 
-// addCustomFields sets the values by code; a code that is there several times has a list. What has no
-// code or more than code and value stays in attributes, whole.
+// addCustomFields sets the values by code.
 func addCustomFields(c *events.Conversation, info fields) {
+	values, odd := customFields(info)
+	if len(values) > 0 {
+		c.CustomFields = values
+	}
+	if len(odd) > 0 {
+		c.Set("customfields", odd)
+	}
+}
+
+// customFields takes the values out by code; a code that is there several times has a list. What has no
+// code or more than code and value is odd, whole.
+func customFields(info fields) (byCode map[string]any, odd []any) {
 	objects, odd := info.objects("customfields")
 	values := map[string][]any{}
 	for _, o := range objects {
@@ -230,62 +251,12 @@ func addCustomFields(c *events.Conversation, info fields) {
 			values[code] = append(values[code], value)
 		}
 	}
+	byCode = map[string]any{}
 	for code, all := range values {
-		if c.CustomFields == nil {
-			c.CustomFields = map[string]any{}
-		}
-		c.CustomFields[code] = any(all)
+		byCode[code] = any(all)
 		if len(all) == 1 {
-			c.CustomFields[code] = all[0]
+			byCode[code] = all[0]
 		}
 	}
-	if len(odd) > 0 {
-		c.Set("customfields", odd)
-	}
-}
-
-// leftovers puts into attributes what nothing has used.
-type leftovers struct{ c *events.Conversation }
-
-// add sets the members of a part; one whose name is taken goes into an object of the part's name.
-func (l leftovers) add(part string, object tree) {
-	taken := tree{}
-	for name, value := range object {
-		if empty(value) {
-			continue
-		}
-		if _, is := l.c.Attributes[name]; is {
-			taken[name] = value
-		} else {
-			l.c.Set(name, value)
-		}
-	}
-	l.nest(part, taken)
-}
-
-// list sets what was no object in a list of objects.
-func (l leftovers) list(part, name string, values []any) {
-	if len(values) > 0 {
-		l.nest(part, tree{name: values})
-	}
-}
-
-// nest sets members of an object of the part's name; a name that is taken gets "+" until it is free.
-func (l leftovers) nest(part string, members tree) {
-	if len(members) == 0 {
-		return
-	}
-	for {
-		if _, is := l.c.Attributes[part]; !is {
-			l.c.Set(part, members)
-			return
-		}
-		part += "+"
-	}
-}
-
-func (l leftovers) flag(name string, set bool) {
-	if set {
-		l.c.Set(name, true)
-	}
+	return byCode, odd
 }

@@ -1,4 +1,4 @@
-// Package liveagent makes canonical conversations of LiveAgent's records (LiveAgent Rest API, "Api v.1").
+// Package liveagent makes canonical entities of LiveAgent's records (LiveAgent Rest API, "Api v.1").
 //
 // # Config
 //
@@ -6,7 +6,7 @@
 //
 // # Delivery
 //
-// A record has the parts "" (a row of the list), detail, messages and tags, each JSON or XML; both forms of the same
+// A record of conversations has the parts "" (a row of the list), detail, messages and tags, each JSON or XML; both forms of the same
 // conversation give the same content. The detail's members replace the row's. Parts that are missing
 // leave their fields absent. A record without a row, without conversationid, with one that is not the record's key, or with a part that
 // is not well-formed is malformed.
@@ -26,6 +26,13 @@
 //     Facebook or Twitter, wrote the first message of it, and is no such agent;
 //   - an agent, when another than that visitor writes in a group of type chat;
 //   - else unknown, and the type is absent.
+//
+// The other streams without a time give agent, application, contact, group, department, article, category and tag, which are the vendor's fields in
+// snake_case beside the name; presence; and metric, of which the overviews are snapshots. The detail completes the row. Letters that the
+// document explains are words (role, gender), Y and N are true and false; others stay in attributes under the vendor's name. What somebody is
+// online for (T, P, M, R) is a list; its text stays in attributes when it says more, such as F, offline. A department has its
+// agents, a contact its groups, by their ids: the vendor's order is no promise. An article's conversation_id is canonical. The vendor's clock in
+// application/status is the time of the reading and not kept.
 //
 // Times are YYYY-MM-DD HH:MM:SS or MM/DD/YYYY HH:MM:SS in the record's zone. Of a time that came twice when clocks were set back, the
 // earlier instant is taken and the text stays in attributes; of one that no clock showed, and of any other text, only the text stays.

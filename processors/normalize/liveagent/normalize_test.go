@@ -455,7 +455,7 @@ func TestMalformedRecordsAreRefused(t *testing.T) {
 	large := small("")
 	large.Parts[0].Body.Size = events.MaxRecordBytes + 1
 	other := small("")
-	other.Stream = "agents"
+	other.Stream = "visitors"
 	cases := map[string]struct {
 		record *events.Record
 		want   string
@@ -482,7 +482,7 @@ func TestMalformedRecordsAreRefused(t *testing.T) {
 		"an element without an end": {record(events.ContentXML, `<conversation><conversationid>q7w3e5r1</conversation>`), "conversationid"},
 		"CSV":                       {record(events.ContentCSV, `a,b`), "content type"},
 		"a part too large to keep":  {large, "too large"},
-		"another stream":            {other, "agents"},
+		"another stream":            {other, "visitors"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) { processortest.Malformed(t, liveagent.Normalize, c.record, c.want) })

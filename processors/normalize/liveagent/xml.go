@@ -41,8 +41,10 @@ func decodeXML(body []byte) (decoded, error) {
 	switch root.name {
 	case "response":
 		d.content = tree{"response": d.content}
-	case "conversation":
 	default:
+		if isItem(root.name) {
+			break
+		}
 		return decoded{}, fmt.Errorf("the root is <%s>", root.name)
 	}
 	return d, nil
@@ -96,10 +98,19 @@ func start(t xml.StartElement) *node {
 	return n
 }
 
+// isItem tells the documented elements of the lists that are rows.
+func isItem(name string) bool {
+	switch name {
+	case "conversation", "customer", "group", "department", "article", "agentsOnlineState", "departmentsOnlineState", "suggestioncategorie", "tag":
+		return true
+	}
+	return false
+}
+
 // isList tells the documented lists by their names.
 func isList(name string) bool {
 	switch name {
-	case "groups", "messages", "customfields", "tags":
+	case "groups", "messages", "customfields", "tags", "agents", "chatsOverview", "callsOverview":
 		return true
 	}
 	return false

@@ -8,7 +8,7 @@
 //
 // One chat element gives one conversation: channel chat, status ended (the vendor exports no other). Agents are the operators and
 // then whoever else sent messages, one entry per e-mail address; a sender that is neither visitor, operator nor an address is the
-// author's id, without a type. A message's id is its position from 0; its text is trimmed, because the document's examples wrap it in lines.
+// author's id, without a type. The vendor exports no other lines than messages, and message_count is theirs. A message's id is its position from 0; its text is trimmed, because the document's examples wrap it in lines.
 // Of elements inside a message the text is in it too. Surveys keep their questions: which of them asks for a name or a rating is the customer's choice, so neither is guessed.
 //
 // What has no canonical place is in attributes, under the vendor's name: unknown elements, further ones of those that should
@@ -106,6 +106,9 @@ func (c *chat) fill(root *element) {
 	}
 	for child := range root.children() {
 		c.element(child)
+	}
+	if n := len(c.out.Messages); n > 0 {
+		c.out.MessageCount = &n
 	}
 }
 
@@ -226,7 +229,7 @@ func (c *chat) agent(email string) {
 }
 
 func (c *chat) message(e *element) {
-	m := events.Message{ID: strconv.Itoa(len(c.out.Messages)), Text: e.allText()}
+	m := events.Message{ID: strconv.Itoa(len(c.out.Messages)), Type: "message", Text: e.allText()}
 	rest := map[string]any{}
 	for _, a := range e.attributes {
 		placed := false

@@ -33,7 +33,11 @@ func conversation(t *testing.T, elements string) *events.Conversation {
 }
 
 func TestGoldens(t *testing.T) {
-	for name, key := range map[string]string{"documented": "7be0d1f4-21c9-4a6e-9f3b-5d2c80aa4e17", "odd": "odd-1"} {
+	for name, key := range map[string]string{
+		"documented": "7be0d1f4-21c9-4a6e-9f3b-5d2c80aa4e17", "odd": "odd-1",
+		"bare":      "c1e4a0f2-7d35-4b18-8a6c-0f9b2d713e54", // all that may be absent is
+		"operators": "2f9d6b8e-54c0-4f7a-b1d3-6e8a07c95f21", // several, with several surveys of each context
+	} {
 		t.Run(name, func(t *testing.T) {
 			body, err := os.ReadFile("testdata/" + name + ".xml")
 			if err != nil {

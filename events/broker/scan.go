@@ -1,0 +1,101 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
+// ends early when visit fails.
+func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
+	state, err := b.StreamState(ctx, stream)
+	if err != nil || state.LastSeq == 0 {
+		return err
+	}
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy}
+	if !from.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
+	}
+	cons, err := b.js.OrderedConsumer(ctx, stream, cfg)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	if info := cons.CachedInfo(); info != nil && info.NumPending == 0 {
+		return nil
+	}
+	messages, err := cons.Messages()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	defer messages.Stop()
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	for {
+		m, err := messages.Next()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", stream, err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", stream, err)
+		}
+		if meta.Sequence.Stream > state.LastSeq {
+			return nil
+		}
+		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp})
+		if err != nil || meta.NumPending == 0 || meta.Sequence.Stream == state.LastSeq {
+			return err
+		}
+	}
+}
+
+// Remove deletes one message for good and overwrites its bytes; one that is gone already is no error.
+func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) error {
+	s, err := b.js.Stream(ctx, stream)
+	if err == nil {
+		err = s.SecureDeleteMsg(ctx, sequence)
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err != nil && strings.Contains(err.Error(), noSuchMessage) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete message %d of %s: %w", sequence, stream, err)
+	}
+	return nil
+}
+
+// RemoveDone removes from a work queue the last messages of these subjects that its consumer is done with, and tells how many: a server that
+// dies after the consumer's state is written and before the message is removed leaves one that is never delivered again and, where the stream takes
+// one message for each subject, keeps its successor out.
+func (b *Broker) RemoveDone(ctx context.Context, stream, consumer string, subjects []string) (removed int, err error) {
+	// The messages first: one that is stored after the consumer was asked must not be judged by it.
+	messages, err := b.Last(ctx, stream, subjects)
+	if err != nil {
+		return 0, err
+	}
+	state, err := b.ConsumerState(ctx, stream, consumer)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range messages {
+		if m.Sequence > state.AckFloor && !state.Done() {
+			continue
+		}
+		if err := b.Remove(ctx, stream, m.Sequence); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}
+
+// noSuchMessage is how the server words that it cannot delete what is not there; its code is that of every failed deletion.
+const noSuchMessage = "no message found"
