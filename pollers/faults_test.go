@@ -161,10 +161,9 @@ func (m plainMirror) Entries() map[string]broker.Entry {
 
 // small is a Runner in memory with one source.
 type small struct {
-	queue   *plainQueue
-	raw     *plainRaw
-	ledger  pollers.Store
-	windows string // of SINCE and UNTIL
+	queue  *plainQueue
+	raw    *plainRaw
+	ledger pollers.Store
 }
 
 func (s *small) run(t *testing.T, p *scripted, variables map[string]string, d time.Duration) {
