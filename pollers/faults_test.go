@@ -2,6 +2,7 @@ package pollers_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -233,11 +234,11 @@ func TestARecordWhoseBatchWasLostIsNotRememberedAsRead(t *testing.T) {
 // stingyStore refuses the first writes of some keys.
 type stingyStore struct {
 	*memory
-	refuse func(key string) bool
+	refuse func(key string, value []byte) bool
 }
 
 func (s stingyStore) Set(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if s.refuse(key) {
+	if s.refuse(key, value) {
 		return 0, errLost
 	}
 	return s.memory.Set(ctx, key, value, revision)
@@ -247,7 +248,11 @@ func TestACappedWindowWhoseHalvesAreNotInTheLedgerWasNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, clock, once := newSmall(), &wallClock{}, true
 		whole := pollers.WindowKey("eu", pollers.Window{Stream: "chats", From: clock.Hour(-3), To: clock.Hour(-2)})
-		s.ledger = stingyStore{newMemory(), func(key string) bool {
+		s.ledger = stingyStore{newMemory(), func(key string, value []byte) bool {
+			var e pollers.Entry
+			if err := json.Unmarshal(value, &e); err != nil || key == whole && !e.ReadAt.IsZero() && e.State != pollers.StateSplit {
+				t.Errorf("the ledger says %s, %v; the window was not read yet", value, err)
+			}
 			refuse := once && key != whole
 			once = once && !refuse
 			return refuse
