@@ -149,7 +149,7 @@ func (b *Budget) await(ctx context.Context, at int64) (mine bool, err error) {
 			return false, err
 		}
 		// The vendor may have asked to be left alone, or turns are given anew from an earlier time on: then this one is forfeit.
-		if state.Held > b.now().UnixNano() || b.gap > 0 && state.Next <= at {
+		if state.Held > max(at, b.now().UnixNano()) || b.gap > 0 && state.Next <= at {
 			return false, nil
 		}
 	}

@@ -265,13 +265,12 @@ func (s *story) run() {
 		end = s.until
 	}
 	end = end.Add(s.settle[len(s.settle)-1] + 6*time.Hour)
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Until(end)):
-		s.checkEnd()
-	}
+	pause(ctx, time.Until(end))
 	stop()
 	wg.Wait()
+	if s.fault == "" {
+		s.checkEnd()
+	}
 }
 
 func (s *story) has(stream string) bool {
@@ -312,30 +311,41 @@ func (s *story) live(ctx context.Context, slot int) {
 	}
 }
 
+func (s *story) count(figure *int) {
+	s.mu.Lock()
+	*figure++
+	s.mu.Unlock()
+}
+
 // strike lets something happen to a process.
 func (s *story) strike(p *process, d *dice) {
 	switch what := d.n(10); {
 	case what < 3:
-		s.figures.Crashes++
-		s.note("process %d crashes", p.id)
-		p.crash()
+		s.count(&s.figures.Crashes)
+		p.trap(1+d.n(24), func() {
+			s.note("process %d crashes", p.id)
+			p.crash()
+		})
+		<-p.ended
 	case what < 5:
-		s.figures.Stops++
+		s.count(&s.figures.Stops)
 		s.note("process %d is stopped", p.id)
 		p.stop()
 		<-p.ended
 	case what < 8 && s.freezes:
-		s.figures.Freezes++
-		for_ := s.lease/2 + d.upTo(4*s.lease)
-		s.note("process %d freezes for %s", p.id, for_)
-		p.freeze(for_)
+		s.count(&s.figures.Freezes)
+		span := s.lease/2 + d.upTo(4*s.lease)
+		p.trap(1+d.n(24), func() {
+			s.note("process %d freezes for %s", p.id, span)
+			p.freeze(span)
+		})
 	case what < 9 && s.outages:
-		s.figures.Outages++
-		for_ := 10*time.Second + d.upTo(10*time.Minute)
-		s.note("process %d loses its store for %s", p.id, for_)
-		p.lose(for_)
+		s.count(&s.figures.Outages)
+		span := 10*time.Second + d.upTo(10*time.Minute)
+		s.note("process %d loses its store for %s", p.id, span)
+		p.lose(span)
 	case s.jumps:
-		s.figures.Jumps++
+		s.count(&s.figures.Jumps)
 		by := d.upTo(time.Hour) - 30*time.Minute
 		s.note("the clock of process %d is %s off", p.id, by)
 		p.jump(by)
@@ -347,7 +357,6 @@ type process struct {
 	story  *story
 	id     int
 	source *pollers.Source
-	runner *pollers.Runner
 	cancel context.CancelFunc
 	ended  chan struct{}
 
@@ -355,6 +364,8 @@ type process struct {
 	dead    bool
 	frozen  time.Time     // until then
 	lost    time.Time     // its store, until then
+	steps   int           // until the trap springs
+	spring  func()        // nil: there is none
 	offset  time.Duration // of its clock
 	ahead   time.Duration // the most that its clock ever was
 	looked  map[string]pollers.Entry
@@ -399,10 +410,9 @@ func (s *story) start(ctx context.Context, slot int) *process {
 	go func() {
 		defer close(p.ended)
 		for ctx.Err() == nil {
-			var err error
-			p.runner, err = pollers.NewRunnerOn(ctx, backend, []*pollers.Source{p.source}, options, pollers.Pace{Tick: s.tick, Lease: s.lease, Jitter: p.jitter})
+			r, err := pollers.NewRunnerOn(ctx, backend, []*pollers.Source{p.source}, options, pollers.Pace{Tick: s.tick, Lease: s.lease, Jitter: p.jitter})
 			if err == nil {
-				_ = p.runner.Run(ctx)
+				_ = r.Run(ctx)
 				return
 			}
 			pause(ctx, time.Minute)
@@ -456,7 +466,29 @@ func (p *process) crash() {
 	p.dead = true
 	p.mu.Unlock()
 	p.cancel()
-	<-p.ended
+}
+
+// trap lets something happen in the middle of a process's work: at its nth step from now on.
+func (p *process) trap(steps int, spring func()) {
+	p.mu.Lock()
+	p.steps, p.spring = steps, spring
+	p.mu.Unlock()
+}
+
+// tread springs the trap when its step has come.
+func (p *process) tread() {
+	p.mu.Lock()
+	p.steps--
+	spring := p.spring
+	if p.steps > 0 {
+		spring = nil
+	} else {
+		p.spring = nil
+	}
+	p.mu.Unlock()
+	if spring != nil {
+		spring()
+	}
 }
 
 func (p *process) stop() { p.cancel() }
@@ -481,7 +513,7 @@ func (p *process) jump(to time.Duration) {
 
 func (p *process) heal() {
 	p.mu.Lock()
-	p.offset, p.lost = 0, time.Time{}
+	p.offset, p.lost, p.spring = 0, time.Time{}, nil
 	p.mu.Unlock()
 }
 
@@ -507,6 +539,7 @@ func (p *process) spend(d time.Duration) error {
 // step is the way of a request to a server: time passes, and the process may have died or lost the server.
 func (p *process) step(ctx context.Context, what string) (dice, error) {
 	d := p.story.throw(fmt.Sprint(p.id, " ", what))
+	p.tread()
 	if ctx.Err() != nil {
 		return d, ctx.Err()
 	}

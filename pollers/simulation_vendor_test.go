@@ -132,9 +132,7 @@ func (v *vendor) arrive(p *process, w pollers.Window, check bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.requests = append(v.requests, now)
-	s.mu.Lock()
-	s.figures.Requests++
-	s.mu.Unlock()
+	s.count(&s.figures.Requests)
 	if s.skews || s.jumps {
 		return // an account's budget is as exact as the clocks agree
 	}
@@ -266,9 +264,7 @@ func (v *vendor) answer(p *process, req *http.Request, w pollers.Window, d *dice
 		case roll < 50:
 			return say(http.StatusBadGateway, "", "", "oops", -1)
 		case roll < 65:
-			v.story.mu.Lock()
-			v.story.figures.Limited429++
-			v.story.mu.Unlock()
+			v.story.count(&v.story.figures.Limited429)
 			return say(http.StatusTooManyRequests, "Retry-After", strconv.Itoa(1+d.n(90)), "slow down", -1)
 		case roll < 85:
 			return say(http.StatusOK, "", "", body, d.n(len(body)))

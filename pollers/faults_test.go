@@ -1,0 +1,541 @@
+package pollers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/pollers"
+)
+
+// plainQueue is a queue without faults and without leases: what its taker does not answer for is gone until it is offered again.
+type plainQueue struct {
+	mu     sync.Mutex
+	queued map[string]bool
+	given  chan *pollers.Delivery
+	mute   int // so many answers are never given
+}
+
+func newPlainQueue() *plainQueue {
+	return &plainQueue{queued: map[string]bool{}, given: make(chan *pollers.Delivery, 100)}
+}
+
+func (q *plainQueue) Offer(_ context.Context, source string, w pollers.Window, task []byte) error {
+	key := pollers.WindowKey(source, w)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.queued[key] {
+		q.queued[key] = true
+		q.given <- pollers.NewDelivery(key, task, plainHold{q, key})
+	}
+	return nil
+}
+
+func (q *plainQueue) Queued(context.Context, string) (map[string]bool, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out := map[string]bool{}
+	for key := range q.queued {
+		out[key] = true
+	}
+	return out, nil
+}
+
+func (q *plainQueue) Taker(context.Context, *pollers.Source, time.Duration) (pollers.Taker, error) {
+	return q, nil
+}
+
+func (q *plainQueue) Next(ctx context.Context) (*pollers.Delivery, error) {
+	select {
+	case d := <-q.given:
+		return d, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (q *plainQueue) Close() {}
+
+type plainHold struct {
+	q   *plainQueue
+	key string
+}
+
+func (h plainHold) Done(ctx context.Context) error {
+	h.q.mu.Lock()
+	delete(h.q.queued, h.key)
+	mute := h.q.mute > 0
+	h.q.mute--
+	h.q.mu.Unlock()
+	if mute {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (plainHold) InProgress() error { return nil }
+
+func (h plainHold) Return(time.Duration) error { return h.Done(context.Background()) }
+
+// plainRaw remembers what it was sent. Its first batches are lost, each with one error, and then no more is said of them.
+type plainRaw struct {
+	mu    sync.Mutex
+	lose  int
+	sent  []broker.Message
+	batch []broker.Message
+	known map[string]broker.Message
+}
+
+func (r *plainRaw) Pipeline(context.Context) pollers.Pipeline { r.batch = nil; return r }
+
+func (*plainRaw) Offload(context.Context, *events.Event) error { return nil }
+
+func (*plainRaw) Bury(context.Context, broker.Message) (bool, error) {
+	return false, errors.New("nothing is to be buried")
+}
+
+func (r *plainRaw) Send(m broker.Message) error {
+	if r.batch = append(r.batch, m); len(r.batch) < 2 {
+		return nil
+	}
+	return r.Flush()
+}
+
+func (r *plainRaw) Flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	batch := r.batch
+	r.batch = nil
+	if r.lose > 0 && len(batch) > 0 {
+		r.lose--
+		return errors.New("the batch was refused")
+	}
+	for _, m := range batch {
+		if strings.HasPrefix(m.Subject, events.SeenSubjects) {
+			r.known[m.Subject] = m
+			continue
+		}
+		r.sent = append(r.sent, m)
+	}
+	return nil
+}
+
+func (r *plainRaw) Last(_ context.Context, _ string, subjects []string) (map[string]broker.Message, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]broker.Message{}
+	for _, subject := range subjects {
+		if m, ok := r.known[subject]; ok {
+			out[subject] = m
+		}
+	}
+	return out, nil
+}
+
+// plainMirror is the ledger's store itself.
+type plainMirror struct {
+	store pollers.Store
+	ready chan struct{}
+}
+
+func (m plainMirror) Follow(ctx context.Context) error {
+	close(m.ready)
+	<-ctx.Done()
+	return ctx.Err()
+}
+func (m plainMirror) Ready() <-chan struct{} { return m.ready }
+func (m plainMirror) Entries() map[string]broker.Entry {
+	all, _ := m.store.All(context.Background(), ">")
+	return all
+}
+
+// small is a Runner in memory with one source.
+type small struct {
+	queue  *plainQueue
+	raw    *plainRaw
+	ledger pollers.Store
+}
+
+func (s *small) run(t *testing.T, p *scripted, variables map[string]string, d time.Duration) {
+	t.Helper()
+	b := &bench{t: t}
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	backend := pollers.NewBackend(s.queue, s.raw, plainMirror{s.ledger, make(chan struct{})}, s.raw, s.ledger, newMemory(), newMemory())
+	r, err := pollers.NewRunnerOn(ctx, backend, []*pollers.Source{b.source("eu", p, variables)}, pollers.Options{}, pollers.Pace{
+		Tick: time.Second, Lease: 30 * time.Second, Jitter: func(n time.Duration) time.Duration { return n / 2 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Run(ctx)
+}
+
+func (s *small) states(t *testing.T) map[pollers.State]int {
+	t.Helper()
+	all, err := pollers.NewLedger(s.ledger).All(t.Context(), "eu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[pollers.State]int{}
+	for _, e := range all["chats"] {
+		out[e.State]++
+	}
+	return out
+}
+
+func newSmall() *small {
+	return &small{queue: newPlainQueue(), raw: &plainRaw{known: map[string]broker.Message{}}, ledger: newMemory()}
+}
+
+func TestARecordWhoseBatchWasLostIsNotRememberedAsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, clock := newSmall(), &wallClock{}
+		s.raw.lose = 1
+		p := &scripted{}
+		p.fetch = func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+			keys := []string{"a", "b", "c"}
+			known, err := p.env.Known(ctx, w.Stream, keys)
+			if err != nil {
+				return pollers.Reading{}, err
+			}
+			out := pollers.Reading{Requests: 1}
+			for _, key := range keys {
+				if known[key] == "1" {
+					out.Unchanged++
+					continue
+				}
+				r := record(key, "text")
+				r.Version = "1"
+				if err := emit(r); err != nil {
+					return out, err
+				}
+			}
+			return out, nil
+		}
+		s.run(t, p, clock.Closed(-3, -2), time.Minute)
+		if n := s.states(t)[pollers.StateComplete]; n != 1 || len(s.raw.sent) != 3 {
+			t.Errorf("%d windows are complete, and RAW has %d records; want 1 and 3", n, len(s.raw.sent))
+		}
+	})
+}
+
+// stingyStore refuses the first writes of some keys.
+type stingyStore struct {
+	*memory
+	refuse func(key string, value []byte) bool
+}
+
+func (s stingyStore) Set(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if s.refuse(key, value) {
+		return 0, errLost
+	}
+	return s.memory.Set(ctx, key, value, revision)
+}
+
+func TestACappedWindowWhoseHalvesAreNotInTheLedgerWasNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, clock, once := newSmall(), &wallClock{}, true
+		whole := pollers.WindowKey("eu", pollers.Window{Stream: "chats", From: clock.Hour(-3), To: clock.Hour(-2)})
+		s.ledger = stingyStore{newMemory(), func(key string, value []byte) bool {
+			var e pollers.Entry
+			if err := json.Unmarshal(value, &e); err != nil || key == whole && !e.ReadAt.IsZero() && e.State != pollers.StateSplit {
+				t.Errorf("the ledger says %s, %v; the window was not read yet", value, err)
+			}
+			refuse := once && key != whole
+			once = once && !refuse
+			return refuse
+		}}
+		p := &scripted{fetch: func(_ context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+			return pollers.Reading{Requests: 1, Capped: w.To.Sub(w.From) > 40*time.Minute}, emit(record("a", "text"))
+		}}
+		s.run(t, p, clock.Closed(-3, -2), 2*time.Minute)
+		if got := s.states(t); once || got[pollers.StateSplit] != 1 || got[pollers.StateComplete] != 2 {
+			t.Errorf("the ledger has %v; want a split window and its halves", got)
+		}
+	})
+}
+
+func TestAnAnswerOfTheQueueThatNeverComesStopsNoWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, clock := newSmall(), &wallClock{}
+		s.queue.mute = 1
+		s.run(t, &scripted{}, clock.Closed(-4, -2), 3*time.Minute)
+		if n := s.states(t)[pollers.StateComplete]; n != 2 {
+			t.Errorf("%d windows are complete; want 2", n)
+		}
+	})
+}
+
+// A process reads under a clock that is wrong, and then its clock is right again.
+func TestNoWindowIsSkippedUnderAClockThatJumps(t *testing.T) {
+	for name, c := range map[string]struct {
+		by    time.Duration // the clock is wrong
+		while time.Duration
+		late  time.Duration // until all is read after the clock is right again
+	}{
+		"an hour ahead": {hour, 3 * hour, 0}, "an hour behind": {-hour, 3 * hour, 0},
+		"a day ahead": {24 * hour, 5 * hour, 0}, "a day behind": {-24 * hour, 5 * hour, 0},
+		"a month ahead": {30 * 24 * hour, hour, 0}, "a few minutes ahead": {10 * minute, 3 * hour, 2 * hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := basicPlan(t)
+			plan.Start = clock.Add(-12 * hour).Truncate(hour)
+			w := &world{plan: plan, reads: map[string][]time.Time{}}
+			truth := map[string]time.Time{} // when a window was last read, by the right clock
+			reads := 0
+			live := func(from, to time.Time, off time.Duration) {
+				for now := from; now.Before(to); now = now.Add(5 * minute) {
+					for _, task := range plan.Due(w.entries, now.Add(off)) {
+						w.read(task, now.Add(off), false)
+						truth[pollers.WindowID(task.Window)] = now
+						reads++
+					}
+				}
+			}
+			live(clock, clock.Add(2*hour), 0)
+			wrong := clock.Add(2*hour + c.while)
+			live(clock.Add(2*hour), wrong, c.by)
+			end := wrong.Add(10*minute + c.late)
+			before := reads
+			live(wrong, end, 0)
+			for _, e := range w.entries {
+				if !e.To.After(end.Add(-10*minute-c.late)) && truth[pollers.WindowID(e.Window)].Before(e.To) {
+					t.Errorf("window %s was last read at %s, before its end, and is not read again", pollers.WindowID(e.Window), truth[pollers.WindowID(e.Window)])
+				}
+			}
+			if err := w.covered(pollers.Floor(end, hour, time.UTC)); err != nil {
+				t.Error(err)
+			}
+			if again := reads - before; again > 4*len(w.entries) {
+				t.Errorf("%d readings of %d windows after the clock was right", again, len(w.entries))
+			}
+		})
+	}
+}
+
+func TestAFailureUnderAClockThatWasAheadIsTriedAgain(t *testing.T) {
+	plan := basicPlan(t)
+	plan.Start, plan.Until = moment(t, "17T06"), moment(t, "17T12")
+	for wait, want := range map[time.Duration]int{minute: 0, hour: 0, 25 * hour: 1} {
+		e := with(entry(t, "17T06 17T12"), func(e *pollers.Entry) { e.State, e.RetryAt = pollers.StateFailed, clock.Add(wait) })
+		if got := plan.Due([]pollers.Entry{e}, clock); len(got) != want {
+			t.Errorf("due with a RetryAt in %s: %v; want %d", wait, describe(got), want)
+		}
+	}
+}
+
+func TestTurnsOfAClockThatWasAheadAreNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, rate := newMemory(), pollers.Rate{Requests: 30, Period: time.Minute}
+		ahead := pollers.NewBudget(store, "acme", rate, func() time.Time { return time.Now().Add(24 * time.Hour) })
+		right := pollers.NewBudget(store, "acme", rate, time.Now)
+		if err := ahead.Take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var taken []time.Duration
+		for range 3 {
+			if err := right.Take(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			taken = append(taken, time.Since(began))
+		}
+		if taken[0] < time.Minute || taken[2] > 2*time.Minute {
+			t.Errorf("turns after %v; want the first a period after the last one that may have been taken, and the others at the rate", taken)
+		}
+		if err := ahead.Hold(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		if err := right.Take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Hour+time.Minute {
+			t.Errorf("held for %s; want no more than a vendor can ask for", took)
+		}
+	})
+}
+
+func TestALongHoldTakesOneTurnOfEachWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := pollers.NewBudget(newMemory(), "acme", pollers.Rate{Requests: 30, Period: time.Minute}, time.Now)
+		if err := b.Hold(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _ = b.Take(t.Context()) })
+		}
+		wg.Wait()
+		if took := time.Since(began); took < time.Hour || took > time.Hour+10*time.Second {
+			t.Errorf("three takers were let through %s after an hour's hold began", took)
+		}
+	})
+}
+
+func TestATakerWhoseClockIsSetForwardGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, rate, offset := newMemory(), pollers.Rate{Requests: 1, Period: time.Hour}, -30*time.Minute
+		behind := pollers.NewBudget(store, "acme", rate, func() time.Time { return time.Now().Add(offset) })
+		if err := pollers.NewBudget(store, "acme", rate, time.Now).Take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		go func() {
+			time.Sleep(10 * time.Minute)
+			offset = 0
+		}()
+		if err := behind.Take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < time.Hour || took > 62*time.Minute {
+			t.Errorf("the turn came after %s; want an hour by the clock that is right", took)
+		}
+	})
+}
+
+func TestALedgerThatWasLostOrRestoredIsReadAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	p := &scripted{}
+	stop := b.run(b.runner(pollers.Options{}, b.source("eu", p, b.clock.Closed(-7, -2))))
+	b.eventually("five windows are complete", func() bool { return b.states("eu")[pollers.StateComplete] == 5 })
+	stop()
+	bucket, err := b.broker.Bucket(t.Context(), broker.LedgerBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := bucket.All(t.Context(), "eu.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := slices.Sorted(func(yield func(string) bool) {
+		for key := range all {
+			if !yield(key) {
+				return
+			}
+		}
+	})
+	window := b.entries("eu")
+	slices.SortFunc(window, func(a, b pollers.Entry) int { return a.From.Compare(b.From) })
+	span := fmt.Sprintf(`"Stream":"chats","From":%q,"To":%q`, window[1].From.Format(time.RFC3339), window[1].To.Format(time.RFC3339))
+	if err := bucket.Delete(t.Context(), keys[0]); err != nil { // lost
+		t.Fatal(err)
+	}
+	if err := bucket.Put(t.Context(), keys[1], []byte(`{`+span+`,"State":"running"}`)); err != nil { // an older copy
+		t.Fatal(err)
+	}
+	span = fmt.Sprintf(`"Stream":"chats","From":%q,"To":%q`, window[2].From.Format(time.RFC3339), window[2].To.Format(time.RFC3339))
+	if err := bucket.Put(t.Context(), keys[2], []byte(`{`+span+`,"State":"queued","Novel":{"x":1}}`)); err != nil { // a newer version's
+		t.Fatal(err)
+	}
+	b.run(b.runner(pollers.Options{}, b.source("eu", p, b.clock.Closed(-7, -2))))
+	b.eventually("all are complete again", func() bool { return b.states("eu")[pollers.StateComplete] == 5 })
+	if n := len(p.windows()); n != 8 {
+		t.Errorf("%d readings; want five, and three again", n)
+	}
+}
+
+func TestAWindowThatItsVendorHasNoMoreStaysVisibleAndStopsNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	old := b.clock.Hour(-5)
+	p := &scripted{fetch: func(_ context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		if w.From.Before(old) {
+			return pollers.Reading{}, events.Permanent(errors.New("data older than two days is not available"))
+		}
+		return pollers.Reading{Requests: 1}, emit(record("a", "text"))
+	}}
+	s := b.source("eu", p, b.clock.Closed(-7, -2))
+	b.run(b.runner(pollers.Options{}, s))
+	b.eventually("what the vendor has is read", func() bool { return b.states("eu")[pollers.StateComplete] == 3 })
+	b.eventually("what it has not is failed", func() bool { return b.states("eu")[pollers.StateFailed] == 2 })
+	for _, e := range inspect(t, b, s).Streams[0].Windows {
+		if e.State == pollers.StateFailed && (!strings.Contains(e.Error, "not available") || !e.ReadAt.IsZero() || e.RetryAt.Sub(b.clock.Now()) < 50*time.Minute) {
+			t.Errorf("the gap says %+v", e)
+		}
+	}
+}
+
+func TestTwoAccountsWithTheSameIdsDoNotMeet(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	knows := make(chan map[string]string, 10)
+	room := func() *scripted {
+		p := &scripted{}
+		p.fetch = func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+			known, err := p.env.Known(ctx, w.Stream, []string{"chat.1"})
+			if err != nil {
+				return pollers.Reading{}, err
+			}
+			knows <- known
+			r := record("chat.1", "text")
+			r.Version = "1"
+			return pollers.Reading{Requests: 1}, emit(r)
+		}
+		return p
+	}
+	b.run(b.runner(pollers.Options{}, b.source("eu", room(), b.clock.Closed(-3, -2))))
+	b.eventually("the first is read", func() bool { return b.states("eu")[pollers.StateComplete] == 1 })
+	b.run(b.runner(pollers.Options{}, b.source("eu-2", room(), b.clock.Closed(-3, -2))))
+	b.eventually("the second is read", func() bool { return b.states("eu-2")[pollers.StateComplete] == 1 })
+	for range 2 {
+		if known := <-knows; len(known) != 0 {
+			t.Errorf("an account that was never read is known: %v", known)
+		}
+	}
+	subjects := map[string]bool{}
+	for sequence := range uint64(2) {
+		m, err := b.broker.Read(t.Context(), broker.Raw, sequence+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subjects[m.Subject] = true
+	}
+	if len(subjects) != 2 {
+		t.Errorf("the subjects are %v; want two", subjects)
+	}
+}
+
+func TestARefusalIsAskedAboutEverMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, clock := newSmall(), &wallClock{}
+		var asked []time.Time
+		refuse := func() error {
+			asked = append(asked, time.Now())
+			return pollers.Unauthorized(errors.New(http.StatusText(http.StatusUnauthorized)))
+		}
+		p := &scripted{
+			fetch: func(context.Context, pollers.Window, func(events.Record) error) (pollers.Reading, error) {
+				return pollers.Reading{}, refuse()
+			},
+			check: func(context.Context) error { return refuse() },
+		}
+		s.run(t, p, clock.Closed(-20, -2), 6*time.Hour)
+		hourly := 0
+		for _, at := range asked {
+			if time.Since(at) < time.Hour {
+				hourly++
+			}
+		}
+		if len(asked) < 10 || len(asked) > 40 || hourly > 5 {
+			t.Errorf("the vendor was asked %d times in six hours, %d of them in the last; want few", len(asked), hourly)
+		}
+		if got := s.states(t); got[pollers.StateFailed]+got[pollers.StateComplete] != 0 {
+			t.Errorf("the ledger has %v; want no window to be burnt", got)
+		}
+	})
+}
