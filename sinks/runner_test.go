@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +22,8 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/internal/formattest"
+	"github.com/parley-stream/parley/sinks/internal/s3test"
+	"github.com/parley-stream/parley/sinks/object"
 	"github.com/parley-stream/parley/sinks/sinktest"
 	"github.com/parley-stream/parley/sinks/webhook"
 )
@@ -475,7 +476,11 @@ func child(dataDir string) {
 	}
 	vars := settings.New("", map[string]string{"URL": os.Getenv("SINKS_TEST_HOOK")})
 	u := &url.URL{Scheme: "file", Path: os.Getenv("SINKS_TEST_OUT"), RawQuery: os.Getenv("SINKS_TEST_QUERY")}
-	r := sinks.NewRunner("archive", b, file.New(sinks.Settings{}, vars, u, sinks.Env{}), sinks.Options{})
+	open := file.New(sinks.Settings{}, vars, u, sinks.Env{})
+	if text := os.Getenv("SINKS_TEST_URL"); text != "" {
+		open = objectSink(text, os.TempDir())
+	}
+	r := sinks.NewRunner("archive", b, open, sinks.Options{})
 	if os.Getenv("SINKS_TEST_HOOK") != "" {
 		s := sinks.DecodeSettings("hook", vars)
 		r = sinks.NewRunner("hook", b, webhook.New(s, vars, s.URL, sinks.Env{}), sinks.Options{})
@@ -488,12 +493,71 @@ func child(dataDir string) {
 
 func TestKilledProcessesLeaveEveryEventOnce(t *testing.T) {
 	for query, kills := range map[string]int{"": 20, "&compress=gzip": 8, "&format=csv&compress=zstd": 8, "&format=parquet": 8} {
-		t.Run("rotate_size=16KB&rotate_age=1s"+query, func(t *testing.T) { killed(t, "rotate_size=16KB&rotate_age=1s"+query, kills) })
+		t.Run("rotate_size=16KB&rotate_age=1s"+query, func(t *testing.T) {
+			dir, query := t.TempDir(), "rotate_size=16KB&rotate_age=1s"+query
+			read := func(t *testing.T) []int { return revisions(t, dir) }
+			killed(t, fileSink(t, dir, query), read, kills, "SINKS_TEST_OUT="+dir, "SINKS_TEST_QUERY="+query)
+		})
 	}
 }
 
-func killed(t *testing.T, query string, kills int) {
-	dataDir, dir := t.TempDir(), t.TempDir()
+// objectSink takes its credentials from the standard variables.
+func objectSink(text, dataDir string) sinks.Opener {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	vars := settings.New("", nil)
+	open := object.New(sinks.Settings{Timeout: time.Minute}, vars, u, sinks.Env{DataDir: dataDir})
+	if f := vars.Faults(); f != nil {
+		panic(f)
+	}
+	return open
+}
+
+func TestKilledProcessesLeaveEveryEventInOneObject(t *testing.T) {
+	server, err := s3test.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	t.Setenv("AWS_ACCESS_KEY_ID", s3test.KeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.Secret)
+	for prefix, query := range map[string]string{"lines": "", "rows": "&format=parquet&compress=zstd"} {
+		t.Run(prefix, func(t *testing.T) {
+			text := "s3://" + s3test.Bucket + "/" + prefix + "?rotate_size=16KB&rotate_age=1s&endpoint=" + url.QueryEscape(server.Endpoint) + query
+			read := func(t *testing.T) (got []int) {
+				keys, err := server.Keys(t.Context(), prefix)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, key := range keys {
+					if strings.Contains(key, "/.parley/") {
+						continue
+					}
+					content, err := server.Read(t.Context(), key)
+					if err != nil {
+						t.Fatal(err)
+					}
+					list, err := formattest.Read(key, content)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, e := range list {
+						got = append(got, int(e.Revision))
+					}
+				}
+				slices.Sort(got)
+				return got
+			}
+			killed(t, objectSink(text, t.TempDir()), read, 10, "SINKS_TEST_URL="+text)
+		})
+	}
+}
+
+// killed kills children with these variables at random, and wants every event once after that.
+func killed(t *testing.T, open sinks.Opener, read func(*testing.T) []int, kills int, variables ...string) {
+	dataDir := t.TempDir()
 	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, SyncInterval: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -504,7 +568,7 @@ func killed(t *testing.T, query string, kills int) {
 	}
 	spawn := func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "SINKS_TEST_CHILD="+dataDir, "SINKS_TEST_OUT="+dir, "SINKS_TEST_QUERY="+query)
+		cmd.Env = append(append(os.Environ(), "SINKS_TEST_CHILD="+dataDir), variables...)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -536,10 +600,8 @@ func killed(t *testing.T, query string, kills int) {
 		_ = p.Process.Kill()
 		_ = p.Wait()
 	}
-	r := sinks.NewRunner("archive", b, fileSink(t, dir, query), sinks.Options{})
+	r := sinks.NewRunner("archive", b, open, sinks.Options{})
 	run(t, r)
 	drain(t, r)
-	wantOnce(t, revisions(t, dir), published)
-	names, _ := filepath.Glob(filepath.Join(dir, "[a-z]*/*/*/*/*"))
-	t.Log(strconv.Itoa(published) + " events in " + strconv.Itoa(len(names)) + " files")
+	wantOnce(t, read(t), published)
 }

@@ -295,10 +295,11 @@ func (s *Sink) prune(floor uint64, now time.Time) {
 }
 
 // Create implements rolling.Destination.
-func (d *directory) Create(out *rolling.File) (err error) {
+func (d *directory) Create(out *rolling.File) error {
 	d.temps++
 	out.Temp = path.Join(d.state, "open", fmt.Sprintf("%08d", d.temps))
-	out.Spool, err = d.root.OpenFile(out.Temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	file, err := d.root.OpenFile(out.Temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	out.Spool = file
 	return err
 }
 

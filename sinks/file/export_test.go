@@ -2,6 +2,7 @@ package file
 
 import (
 	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
 )
 
 // Steps names the steps of a commit.
@@ -27,3 +28,6 @@ func Abandon(s sinks.Sink) {
 	}
 	_ = f.release()
 }
+
+// WrapSpool stands between the files and the disk.
+func WrapSpool(s sinks.Sink, wrap func(rolling.Spool) rolling.Spool) { s.(*Sink).files.Wrap = wrap }

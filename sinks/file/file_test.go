@@ -20,6 +20,7 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/internal/formattest"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
 	"github.com/parley-stream/parley/sinks/sinktest"
 )
 
@@ -279,6 +280,62 @@ func failAt(t *testing.T, query, step string) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// disk has so much room; a write that does not fit is done in part.
+type disk struct{ room int }
+
+type fullSpool struct {
+	rolling.Spool
+	disk *disk
+}
+
+func (f fullSpool) WriteAt(p []byte, at int64) (int, error) {
+	fits := min(len(p), f.disk.room)
+	f.disk.room -= fits
+	n, err := f.Spool.WriteAt(p[:fits], at)
+	if err == nil && fits < len(p) {
+		err = syscall.ENOSPC
+	}
+	return n, err
+}
+
+func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
+	for variant, query := range variants() {
+		t.Run(variant, func(t *testing.T) {
+			dir := t.TempDir()
+			s := own(t, opener(t, dir, query+"&rotate_size=30KB"))
+			d := &disk{room: 100}
+			file.WrapSpool(s, func(spool rolling.Spool) rolling.Spool { return fullSpool{spool, d} })
+			durable := map[uint64]bool{}
+			refused := 0
+			try := func(do func() ([]uint64, error)) bool {
+				list, err := do()
+				for _, sequence := range list {
+					durable[sequence] = true
+				}
+				if err != nil {
+					if refused++; !errors.Is(err, syscall.ENOSPC) {
+						t.Fatal(err)
+					}
+					d.room += 777 // a little, so that the same bytes are written in part again and again
+				}
+				return err == nil
+			}
+			for batch := range slices.Chunk(items(1, 600), 100) {
+				for !try(func() ([]uint64, error) { return s.Deliver(t.Context(), sinks.Batch{Items: batch}) }) {
+				}
+			}
+			for !try(func() ([]uint64, error) { return s.Flush(t.Context()) }) {
+			}
+			if got := sequences(t, dir); !slices.Equal(got, upTo(600)) || len(durable) != 600 || refused < 3 {
+				t.Errorf("%d events, %d durable, want 600; the disk was full %d times", len(got), len(durable), refused)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

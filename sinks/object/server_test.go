@@ -11,84 +11,41 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/parley-stream/parley/sinks/internal/s3test"
 )
 
 const (
-	bucket = "parley-test"
-	keyID  = "canary-key-id"
-	secret = "canary-secret-access-key"
+	bucket = s3test.Bucket
+	keyID  = s3test.KeyID
+	secret = s3test.Secret
 )
 
 // endpoint is the S3 server's, client a way to it beside the sink's.
 var (
+	server   *s3test.Server
 	endpoint string
 	client   *s3.Client
 )
 
 func TestMain(m *testing.M) {
-	code, err := withServer(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "the S3 server of the tests:", err)
+	var err error
+	if server, err = s3test.Start(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	endpoint, client = server.Endpoint, server.Client
+	code := m.Run()
+	server.Stop()
 	os.Exit(code)
-}
-
-// withServer builds and starts a real S3 server on loopback, over a directory that goes afterwards.
-func withServer(run func() int) (code int, err error) {
-	dir, err := os.MkdirTemp("", "parley-s3-")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	build := exec.Command("go", "-C", "../../tools/s3", "tool", "-n", "versitygw")
-	build.Stderr = os.Stderr
-	binary, err := build.Output()
-	if err != nil {
-		return 1, fmt.Errorf("build: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 1, err
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	for _, sub := range []string{"data", "meta"} {
-		if err := os.Mkdir(dir+"/"+sub, 0o700); err != nil {
-			return 1, err
-		}
-	}
-	server := exec.Command(strings.TrimSpace(string(binary)), "--access", keyID, "--secret", secret, "--port", address, "--quiet", "posix", "--sidecar", dir+"/meta", dir+"/data")
-	server.Stderr = os.Stderr
-	if err := server.Start(); err != nil {
-		return 1, err
-	}
-	defer func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	}()
-	endpoint = "http://" + address
-	client = s3.New(s3.Options{
-		BaseEndpoint: &endpoint, UsePathStyle: true, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider(keyID, secret, ""),
-	})
-	for range 600 {
-		if _, err = client.CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err == nil {
-			return run(), nil
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	return 1, err
 }
 
 // stored is an object that is there.
@@ -104,12 +61,7 @@ func objects(t testing.TB, prefix string) (all []stored) {
 		if strings.Contains(key, "/.parley/") {
 			continue
 		}
-		out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: &key})
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(out.Body)
-		_ = out.Body.Close()
+		content, err := server.Read(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,17 +71,11 @@ func objects(t testing.TB, prefix string) (all []stored) {
 	return all
 }
 
-func keys(t testing.TB, prefix string) (all []string) {
+func keys(t testing.TB, prefix string) []string {
 	t.Helper()
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: aws.String(bucket), Prefix: aws.String(prefix + "/")})
-	for pages.HasMorePages() {
-		out, err := pages.NextPage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range out.Contents {
-			all = append(all, *o.Key)
-		}
+	all, err := server.Keys(t.Context(), prefix)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

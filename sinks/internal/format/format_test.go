@@ -179,6 +179,7 @@ func TestWhatHasNoColumnIsInOther(t *testing.T) {
 		"a fraction of a whole number": {`{"message_count":1.5}`, `{"message_count":1.5}`, ""},
 		"no time":                      {`{"started_at":"yesterday"}`, `{"started_at":"yesterday"}`, ""},
 		"an escaped name":              {`{"\u0069d":"x"}`, `{"\u0069d":"x"}`, ""},
+		"an empty object":              {` { } `, `{}`, ""},
 		"no object":                    {`[1]`, "", `[1]`},
 		"no JSON":                      {`{"id":"x"`, "", `{"id":"x"`},
 		"two values":                   {`{"id":"x"} 1`, "", `{"id":"x"} 1`},
@@ -299,7 +300,7 @@ func FuzzTables(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(bytesBack, data) && contentType == events.ContentJSON && !same([]byte(other), data) && strings.TrimSpace(string(data)) != "{}" {
+			if !bytes.Equal(bytesBack, data) && contentType == events.ContentJSON && !same([]byte(other), data) {
 				t.Errorf("%s: %q is %q and %q", name, data, other, raw)
 			}
 			in.Type = "dev.parley." + kind + ".created"

@@ -136,8 +136,11 @@ func (s *splitter) content(data []byte) error {
 	if _, err := s.decoder.ReadToken(); err != io.EOF {
 		return errNoObject
 	}
-	if len(s.other) > 0 {
+	switch {
+	case len(s.other) > 0:
 		s.other = append(s.other, '}')
+	case len(bytes.Trim(data, "{} \t\r\n")) == 0:
+		s.other = append(s.other, "{}"...) // it is not the same as no data
 	}
 	s.whole(s.table.other, s.other)
 	s.whole(s.table.raw, nil)

@@ -126,7 +126,7 @@ func unmarshal(text []byte, into any) error {
 }
 
 func readParquet(content []byte) (all []events.Event, err error) {
-	r := parquet.NewReader(bytes.NewReader(content)) //nolint:staticcheck // the reader of rows whose columns nobody declares
+	r := parquet.NewReader(bytes.NewReader(content))
 	defer func() { err = errors.Join(err, r.Close()) }()
 	for {
 		row := map[string]any{}

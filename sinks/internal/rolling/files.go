@@ -5,7 +5,7 @@ package rolling
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -32,6 +32,14 @@ type Destination interface {
 	Discard(f *File)
 }
 
+// Spool is a file on the disk.
+type Spool interface {
+	io.ReaderAt
+	io.WriterAt
+	Sync() error
+	Close() error
+}
+
 // Committed is what a destination knows of a path.
 type Committed struct {
 	// Last is a sequence up to which everything of the path is durable; 0 for none.
@@ -47,6 +55,8 @@ type Files struct {
 	destination Destination
 	// Fault stands before every step that touches the disk; tests make it fail.
 	Fault func(step string) error
+	// Wrap stands between the files and the disk; tests make it full.
+	Wrap func(Spool) Spool
 	// Highest is a sequence that the stream has reached.
 	Highest    uint64
 	partitions map[string]*partition
@@ -86,7 +96,7 @@ type File struct {
 	// Temp is what Create notes.
 	Temp string
 	// Spool is what Create opened.
-	Spool *os.File
+	Spool Spool
 	// Size is how much is written.
 	Size int64
 	// Done counts the steps of the commit; it is the destination's.
@@ -113,7 +123,7 @@ func (f *File) Name() string { return Name(f.First(), f.Last(), f.extension) }
 // New makes the files of one owner.
 func New(o Options, d Destination) *Files {
 	return &Files{
-		options: o, format: o.NewFormat(), destination: d, Fault: func(string) error { return nil },
+		options: o, format: o.NewFormat(), destination: d, Fault: func(string) error { return nil }, Wrap: func(s Spool) Spool { return s },
 		partitions: make(map[string]*partition), known: make(map[group]*partition), open: make(map[*File]bool),
 	}
 }
@@ -316,6 +326,7 @@ func (s *Files) create(ctx context.Context, p *partition, kind events.Kind, now 
 	if err != nil {
 		return fmt.Errorf("file for %s: %w", p.path, err)
 	}
+	out.Spool = s.Wrap(out.Spool)
 	out.encoder = s.format.Encoder(kind)
 	p.out = out
 	s.open[out] = true

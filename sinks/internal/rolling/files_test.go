@@ -1,0 +1,55 @@
+package rolling_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
+	"github.com/parley-stream/parley/sinks/sinktest"
+)
+
+// shelf takes every file.
+type shelf struct {
+	dir   string
+	taken []string
+}
+
+func (*shelf) Committed(context.Context, string) (rolling.Committed, error) {
+	return rolling.Committed{}, nil
+}
+
+func (s *shelf) Create(f *rolling.File) error {
+	file, err := os.CreateTemp(s.dir, "*")
+	f.Spool = file
+	return err
+}
+
+func (s *shelf) Commit(_ context.Context, f *rolling.File) error {
+	s.taken = append(s.taken, f.Path+"/"+f.Name())
+	return nil
+}
+
+func (*shelf) Discard(f *rolling.File) { _ = f.Spool.Close() }
+
+// Parquet needs more than a megabyte for each open file.
+func TestWhatOpenFilesHoldInMemoryIsBounded(t *testing.T) {
+	o := rolling.ParseParameters("format=parquet&path={kind}/{vendor}", nil, func(want string) { t.Error(want) }).Options()
+	s := &shelf{dir: t.TempDir()}
+	files := rolling.New(o, s)
+	most := 0
+	for n := uint64(1); n <= 220; n++ {
+		e := sinktest.Event("x", n)
+		e.Vendor = fmt.Sprint("v", n)
+		if _, err := files.Deliver(t.Context(), sinks.Batch{Items: []sinks.Item{{Sequence: n, Event: e}}}); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(files.Unfinished()))
+	}
+	if most < 100 || most > 180 || len(s.taken) < 220-180 {
+		t.Errorf("at most %d files were open, %d committed; want about 170 open", most, len(s.taken))
+	}
+	files.Discard()
+}
