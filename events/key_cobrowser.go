@@ -22,6 +22,102 @@ func CobrowserConversationKey(accountID, browseID string, start time.Time) strin
 	return string(strconv.AppendInt(key, start.Unix(), 10))
 }
 
+// CobrowserKey is the vendor_id of a row of the list that a command of CoBrowser's gives; value is the text of a column, "" of one that the
+// row lacks. It is "" when what makes the key is not there: the record then has no id.
+//
+//   - conversations: CobrowserConversationKey
+//   - accounts, hosts, emails: <id>; agents, cccagents: <stream>/<id>
+//   - agentactivity, slotsactivity, cccslotsactivity: <stream>/<activity_id>, or, where that is unknown,
+//     <stream>/<account>-<agent>-<time_start as Unix seconds>-<action or state>
+//   - cccagentgroups/<cccagent_id>-<cccgroup_id>, cccgroupaccounts/<cccgroup_id>-<account_id>
+//   - the statistics: MetricKey of what CobrowserMetric gives
+func CobrowserKey(stream string, value func(column string) string, timezone string) string {
+	switch stream {
+	case "conversations":
+		start, _ := CobrowserTime(value("conversation_start"), timezone)
+		return CobrowserConversationKey(value("account_id"), value("browse_id"), start)
+	case "accounts", "hosts", "emails":
+		return joinedIDs("", value("id"))
+	case "agents", "cccagents":
+		return joinedIDs(stream+"/", value("id"))
+	case "cccagentgroups":
+		return joinedIDs(stream+"/", value("cccagent_id"), value("cccgroup_id"))
+	case "cccgroupaccounts":
+		return joinedIDs(stream+"/", value("cccgroup_id"), value("account_id"))
+	case "agentactivity":
+		return cobrowserActivityKey(stream, value, "agent_id", "state", timezone)
+	case "slotsactivity":
+		return cobrowserActivityKey(stream, value, "agent_id", "action", timezone)
+	case "cccslotsactivity":
+		return cobrowserActivityKey(stream, value, "cccagent_id", "action", timezone)
+	}
+	if m, ok := CobrowserMetric(stream, value, timezone); ok {
+		return MetricKey(stream, m.Start, m.Grain, m.Dimensions)
+	}
+	return ""
+}
+
+// joinedIDs gives ids with a dash between, behind a prefix; "" when one of them is none.
+func joinedIDs(prefix string, ids ...string) string {
+	for _, id := range ids {
+		if !cobrowserID(id) {
+			return ""
+		}
+	}
+	return prefix + strings.Join(ids, "-")
+}
+
+func cobrowserActivityKey(stream string, value func(string) string, agent, what, timezone string) string {
+	if key := joinedIDs(stream+"/", value("activity_id")); key != "" {
+		return key
+	}
+	start, ok := CobrowserTime(value("time_start"), timezone)
+	if !ok {
+		return ""
+	}
+	return joinedIDs(stream+"/", value("account_id"), value(agent), strconv.FormatInt(start.Unix(), 10), value(what))
+}
+
+// CobrowserBucket tells the rows of CoBrowser's statistics apart.
+type CobrowserBucket struct {
+	Start      time.Time
+	Grain      string
+	Dimensions map[string]string // values as the vendor wrote them
+}
+
+// CobrowserMetric gives the bucket of a row of CoBrowser's statistics, as CobrowserKey does the key. False: the stream gives no statistics,
+// or the row lacks its time or an id. A preset, and the account of a host, may be unknown: the dimension is then absent.
+func CobrowserMetric(stream string, value func(column string) string, timezone string) (CobrowserBucket, bool) {
+	b := CobrowserBucket{Grain: "hour", Dimensions: make(map[string]string, 3)}
+	at, ok := "hourBegin_time", false
+	switch stream {
+	case "accountspecshourly":
+		ok = b.needs("account", value("account_id"))
+	case "hostspecshourly":
+		ok = b.needs("site", value("host_id")) && b.may("account", value("account_id"))
+	case "filterstatshourly":
+		ok = b.needs("account", value("account_id")) && b.needs("filter", value("id"))
+	case "agentperformance":
+		at, b.Grain = "session_start", "session"
+		ok = b.needs("agent", value("agent_id")) && b.needs("session", value("session_id")) && b.may("preset", value("preset"))
+	}
+	if ok {
+		b.Start, ok = CobrowserTime(value(at), timezone)
+	}
+	return b, ok
+}
+
+// needs sets a dimension; false when the value is no id.
+func (b *CobrowserBucket) needs(dimension, value string) bool {
+	b.Dimensions[dimension] = value
+	return cobrowserID(value)
+}
+
+// may sets a dimension unless it is unknown.
+func (b *CobrowserBucket) may(dimension, value string) bool {
+	return strings.TrimSpace(value) == "" || b.needs(dimension, value)
+}
+
 func cobrowserID(id string) bool {
 	return strings.TrimSpace(id) != "" && len(id) <= maxCobrowserID && utf8.ValidString(id)
 }

@@ -107,3 +107,86 @@ func BenchmarkCobrowserTime(b *testing.B) {
 		}
 	}
 }
+
+func TestCobrowserKeyOfEveryList(t *testing.T) {
+	const start = "Tue, 27 Oct 2026 16:00:00 +0100"
+	all := map[string]string{
+		"conversation_start": start, "time_start": start, "session_start": start, "hourBegin_time": start, "browse_id": "9001", "account_id": "41", "id": "7",
+		"activity_id": "77", "agent_id": "12", "cccagent_id": "90", "cccgroup_id": "5", "host_id": "3", "session_id": "8", "preset": "Sales / =1",
+		"state": "online", "action": "add",
+	}
+	for name, c := range map[string]struct {
+		stream  string
+		without string // columns that are blank
+		want    string
+	}{
+		"a conversation":                 {"conversations", "", "41-9001-1793113200"},
+		"a conversation without time":    {"conversations", "conversation_start", ""},
+		"an account":                     {"accounts", "", "7"},
+		"a host":                         {"hosts", "", "7"},
+		"an email":                       {"emails", "", "7"},
+		"an email without id":            {"emails", "id", ""},
+		"an agent":                       {"agents", "", "agents/7"},
+		"a CCC agent":                    {"cccagents", "", "cccagents/7"},
+		"an agent without id":            {"agents", "id", ""},
+		"an agent of a group":            {"cccagentgroups", "", "cccagentgroups/90-5"},
+		"an account of a group":          {"cccgroupaccounts", "", "cccgroupaccounts/5-41"},
+		"a group of no account":          {"cccgroupaccounts", "account_id", ""},
+		"a state":                        {"agentactivity", "agent_id time_start account_id", "agentactivity/77"},
+		"a state without id":             {"agentactivity", "activity_id", "agentactivity/41-12-1793113200-online"},
+		"a slot":                         {"slotsactivity", "", "slotsactivity/77"},
+		"a slot without id":              {"slotsactivity", "activity_id", "slotsactivity/41-12-1793113200-add"},
+		"a CCC agent's slot":             {"cccslotsactivity", "", "cccslotsactivity/77"},
+		"a CCC agent's slot without id":  {"cccslotsactivity", "activity_id", "cccslotsactivity/41-90-1793113200-add"},
+		"a slot without id and time":     {"slotsactivity", "activity_id time_start", ""},
+		"a slot without id and action":   {"slotsactivity", "activity_id action", ""},
+		"a slot without id and agent":    {"slotsactivity", "activity_id agent_id", ""},
+		"a slot without id and account":  {"slotsactivity", "activity_id account_id", ""},
+		"an account's hour":              {"accountspecshourly", "", "accountspecshourly/2026-10-27T15:00:00Z/hour/account=41"},
+		"an hour of nothing":             {"accountspecshourly", "account_id", ""},
+		"an account's hour without time": {"accountspecshourly", "hourBegin_time", ""},
+		"a host's hour":                  {"hostspecshourly", "", "hostspecshourly/2026-10-27T15:00:00Z/hour/account=41/site=3"},
+		"a host's hour without account":  {"hostspecshourly", "account_id", "hostspecshourly/2026-10-27T15:00:00Z/hour/site=3"},
+		"an hour without host":           {"hostspecshourly", "host_id", ""},
+		"a filter's hour":                {"filterstatshourly", "", "filterstatshourly/2026-10-27T15:00:00Z/hour/account=41/filter=7"},
+		"an hour without filter":         {"filterstatshourly", "id", ""},
+		"a session":                      {"agentperformance", "", "agentperformance/2026-10-27T15:00:00Z/session/agent=12/preset=Sales / =1/session=8"},
+		"a session without preset":       {"agentperformance", "preset", "agentperformance/2026-10-27T15:00:00Z/session/agent=12/session=8"},
+		"a session without id":           {"agentperformance", "session_id", ""},
+		"a session without start":        {"agentperformance", "session_start", ""},
+		"another list":                   {"chats", "", ""},
+	} {
+		value := func(column string) string {
+			if strings.Contains(" "+c.without+" ", " "+column+" ") {
+				return " "
+			}
+			return all[column]
+		}
+		if got := events.CobrowserKey(c.stream, value, "Europe/Amsterdam"); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestTwoHoursThatClocksShowAlikeHaveTwoKeys(t *testing.T) {
+	keys := map[string]bool{}
+	for _, text := range []string{"Sun, 25 Oct 2026 02:00:00 +0200", "Sun, 25 Oct 2026 02:00:00 +0100"} {
+		keys[events.CobrowserKey("accountspecshourly", func(column string) string {
+			return map[string]string{"account_id": "41", "hourBegin_time": text}[column]
+		}, "Europe/Amsterdam")] = true
+	}
+	if !keys["accountspecshourly/2026-10-25T00:00:00Z/hour/account=41"] || !keys["accountspecshourly/2026-10-25T01:00:00Z/hour/account=41"] {
+		t.Errorf("%v", keys)
+	}
+}
+
+func TestADimensionThatIsNoTextIsNoKey(t *testing.T) {
+	for _, preset := range []string{"\xff", strings.Repeat("x", 257)} {
+		value := func(column string) string {
+			return map[string]string{"agent_id": "1", "session_id": "2", "session_start": "27 Oct 2026 16:00 GMT", "preset": preset}[column]
+		}
+		if key := events.CobrowserKey("agentperformance", value, ""); key != "" {
+			t.Errorf("key %.60q", key)
+		}
+	}
+}

@@ -184,7 +184,7 @@ type Metric struct {
 type Interval struct {
 	Start    time.Time `json:"start,omitzero"`
 	End      time.Time `json:"end,omitzero"`
-	Grain    string    `json:"grain"` // hour, day, day-hours, week, month, year, window, snapshot
+	Grain    string    `json:"grain"` // hour, day, day-hours, week, month, year, session, window, snapshot
 	Timezone string    `json:"timezone,omitempty"`
 }
 

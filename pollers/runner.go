@@ -41,6 +41,7 @@ type Runner struct {
 	budgets map[string]*Budget
 	plans   map[string]map[string]Plan // by source and stream
 	gate    gate
+	stuck   map[string]*stuck // by source
 	lease   time.Duration
 
 	mu     sync.Mutex
@@ -78,7 +79,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, sources []*Source, o Optio
 	r := &Runner{
 		broker: b, options: o, log: o.Logger, now: o.Now, list: sources, budgets: make(map[string]*Budget),
 		plans: make(map[string]map[string]Plan), counts: make(map[string]Counts), lease: lease,
-		denied: make(map[string]denial),
+		denied: make(map[string]denial), stuck: make(map[string]*stuck),
 	}
 	ledger, err := b.Bucket(ctx, broker.LedgerBucket)
 	if err != nil {
@@ -123,6 +124,7 @@ func (r *Runner) add(ctx context.Context, s *Source, budgets Store) error {
 	s.client.Bind(budget.Take)
 	s.seen = &seen{broker: r.broker, source: s.Settings.Name}
 	s.client.hold = budget.Hold
+	r.stuck[s.Settings.Name] = newStuck(r.broker)
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := s.plan(stream, state)
@@ -233,6 +235,9 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	queued, err := r.broker.Subjects(ctx, broker.Windows, subjectOf(name, ""))
 	if err != nil {
 		return 1, err
+	}
+	if freed, err := r.stuck[name].free(ctx, windowConsumer(s, r.lease).Name, queued, time.Now()); err != nil || freed > 0 {
+		return 1, err // the queue is looked at anew
 	}
 	state, err := readState(ctx, r.sources, name)
 	if err != nil {

@@ -118,7 +118,7 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	since := time.Now().AddDate(0, 0, -s.Days-1).UTC().Format(time.DateOnly)
 	for _, e := range sims.Environ() {
 		if name, ok := strings.CutSuffix(e[:strings.IndexByte(e, '=')], "_VENDOR"); ok {
-			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=1s")
+			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=5s")
 		}
 	}
 	w.set("PARLEY_DATA_DIR", filepath.Join(w.dir, "data"))
@@ -481,6 +481,15 @@ func TestSecretsShowNowhere(t *testing.T) {
 	for _, e := range w.environ {
 		if name, _, _ := strings.Cut(e, "="); strings.HasSuffix(name, "_URL") && strings.HasPrefix(name, "PARLEY_SOURCE_") {
 			bad = append(bad, name+"="+echo)
+		}
+	}
+	// One stream of each: every window is tried again and again before a run gives it up.
+	for _, e := range w.environ {
+		name, value, _ := strings.Cut(e, "=")
+		if source, is := strings.CutSuffix(name, "_VENDOR"); is {
+			bad = append(bad, source+"_STREAMS="+map[string]string{
+				"liveleader": "chats", "livechat": "chats", "livechat-reports": "chats/ratings", "liveagent": "conversations", "cobrowser": "conversations",
+			}[value])
 		}
 	}
 	refused := command(t, bad, "run", "--once").once(t, exitFailed)

@@ -310,7 +310,9 @@ func TestAMirrorWhoseWatchTheServerForgotBeginsAnew(t *testing.T) {
 	eventually(t, "the mirror has it", func() bool { _, ok := m.Entries()["after"]; return ok })
 	t.Logf("after %v", time.Since(start))
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
 }
 
 // A process whose server is lost while it starts waits for it, and does not end.

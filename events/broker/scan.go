@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -62,8 +63,7 @@ func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) err
 	if err == nil {
 		err = s.SecureDeleteMsg(ctx, sequence)
 	}
-	var api *jetstream.APIError
-	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.ErrorCode == noSuchMessage {
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err != nil && strings.Contains(err.Error(), noSuchMessage) {
 		return nil
 	}
 	if err != nil {
@@ -72,5 +72,30 @@ func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) err
 	return nil
 }
 
-// noSuchMessage is the server's code for a delete of what is not there: "sequence not found".
-const noSuchMessage = 10043
+// RemoveDone removes from a work queue the last messages of these subjects that its consumer is done with, and tells how many: a server that
+// dies after the consumer's state is written and before the message is removed leaves one that is never delivered again and, where the stream takes
+// one message for each subject, keeps its successor out.
+func (b *Broker) RemoveDone(ctx context.Context, stream, consumer string, subjects []string) (removed int, err error) {
+	// The messages first: one that is stored after the consumer was asked must not be judged by it.
+	messages, err := b.Last(ctx, stream, subjects)
+	if err != nil {
+		return 0, err
+	}
+	state, err := b.ConsumerState(ctx, stream, consumer)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range messages {
+		if m.Sequence > state.AckFloor && !state.Done() {
+			continue
+		}
+		if err := b.Remove(ctx, stream, m.Sequence); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}
+
+// noSuchMessage is how the server words that it cannot delete what is not there; its code is that of every failed deletion.
+const noSuchMessage = "no message found"

@@ -1,14 +1,9 @@
 package cobrowser
 
 import (
-	"bytes"
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/parley-stream/parley/events"
-	"github.com/parley-stream/parley/pollers"
 )
 
 // command is a value of the parameter c: one list of the vendor's, and a stream of ours by the same name.
@@ -16,33 +11,115 @@ type command struct {
 	name string
 	// columns in the document's order: those of a response without a header.
 	columns []string
-	// started is the column whose time files a row under its day.
-	started string
-	// identity are the columns that key reads: a first row with these names is a header.
+	// identity are columns that no response of this command can lack: a first row with these names is a header.
 	identity []string
-	// key gives the record's key; "" for a row without one.
-	key func(v values, started time.Time) string
+	// ranged commands are asked for days; the others give a list as it is now.
+	ranged bool
+	// started is the column of the row's time, "" in a directory.
+	started string
+	// ended and lasts are the columns of when a row's interval ended and of how many seconds it lasted; "" for a row that is of a moment.
+	ended, lasts string
+	// ccc commands are, the document says, for CCC agents alone.
+	ccc bool
+	// growing lists hold ever more rows that do not change: those that RAW has are not sent again.
+	growing bool
 }
 
-// commands are the lists that the room reads.
+// commands are the documented ones.
 func commands() []command {
-	return []command{conversations()}
+	return []command{
+		{
+			name: "conversations", ranged: true, started: "conversation_start",
+			columns: []string{
+				"conversation_start", "browse_id", "account_id", "num_messages", "duration_secs", "avgMessageLength",
+				"maxMessageLength", "last_agent_id", "reseller_id", "visitor_id", "requestType", "assigned_agent_id",
+				"acceptUrl", "accept_host_id", "decisionTime", "firstResponseTime", "transcriptUrl", "avgResponseTime",
+				"maxResponseTime", "successcode", "firstReplyTime",
+			},
+			identity: []string{"conversation_start", "browse_id", "account_id"},
+		},
+		{
+			name:     "accounts",
+			columns:  []string{"id", "name", "postfix", "reseller_id"},
+			identity: []string{"id", "name"},
+		},
+		{
+			name:     "agents",
+			columns:  []string{"id", "username", "firstname", "lastname", "email", "account_id", "cccagent_id", "disabled"},
+			identity: []string{"id", "username"},
+		},
+		{
+			name: "cccagents", ccc: true,
+			columns:  []string{"id", "username", "firstname", "lastname", "email", "cccaccount_id"},
+			identity: []string{"id", "username"},
+		},
+		{
+			name: "cccagentgroups", ccc: true,
+			columns:  []string{"cccagent_id", "cccgroup_id", "cccgroup_name", "cccaccount_id"},
+			identity: []string{"cccagent_id", "cccgroup_id"},
+		},
+		{
+			name: "cccgroupaccounts", ccc: true,
+			columns:  []string{"cccgroup_id", "account_id", "cccgroup_name", "cccaccount_id"},
+			identity: []string{"cccgroup_id", "account_id"},
+		},
+		{
+			name: "cccslotsactivity", ccc: true, growing: true, started: "time_start",
+			columns: []string{
+				"cccagent_id", "time_start", "action", "account_id", "browse_id", "session_id", "activity_id", "numslots_used", "numslots_max",
+			},
+			identity: []string{"cccagent_id", "time_start"},
+		},
+		statistics("accountspecshourly", []string{"account_id"}, append(append([]string{"account_id"}, hour()...), visits()...)),
+		statistics("hostspecshourly", []string{"host_id"}, append(append(append([]string{"host_id"}, hour()...), visits()...), "account_id")),
+		{
+			name: "emails", ranged: true, started: "timestamp",
+			columns:  []string{"browse_id", "id", "timestamp", "agent_id", "to", "bcc", "subject", "from", "account_id"},
+			identity: []string{"id", "timestamp"},
+		},
+		{
+			name:     "hosts",
+			columns:  []string{"id", "account_id", "hostname", "multiple_acc_id"},
+			identity: []string{"id", "hostname"},
+		},
+		{
+			name: "agentactivity", ranged: true, started: "time_start", ended: "time_end", lasts: "duration_secs",
+			columns:  []string{"agent_id", "time_start", "time_end", "state", "duration_secs", "account_id", "activity_id"},
+			identity: []string{"agent_id", "time_start"},
+		},
+		statistics("filterstatshourly", []string{"account_id", "id"}, append(append([]string{"account_id"}, hour()...),
+			"id", "filtername", "num_proactive", "num_proactive_accepted", "num_proactive_declined", "num_proactive_match",
+			"num_proactive_cancelled", "num_proactive_no_availability", "num_proactive_expired", "num_proactive_ignored")),
+		{
+			name: "slotsactivity", ranged: true, started: "time_start",
+			columns: []string{
+				"agent_id", "time_start", "action", "account_id", "browse_id", "session_id", "activity_id", "numslots_used", "numslots_max",
+				"open_duration", "closed_duration", "new_duration", "sleeping_duration", "burning_duration", "presetName",
+			},
+			identity: []string{"agent_id", "time_start"},
+		},
+		{
+			name: "agentperformance", ranged: true, started: "session_start", lasts: "sessionDuration",
+			columns: []string{
+				"agent_id", "session_id", "preset", "session_start", "numChats", "numBreaks", "numIgnored", "numAbandoned", "avgConcurrency",
+				"firstResponseDuration", "openDuration", "closedDuration", "newDuration", "sleepingDuration", "burningDuration",
+				"onlineDuration", "offlineDuration", "availableDuration", "idleDuration", "sessionDuration",
+			},
+			identity: []string{"agent_id", "session_id", "session_start"},
+		},
+	}
 }
 
-func conversations() command {
-	return command{
-		name: "conversations",
-		columns: []string{
-			"conversation_start", "browse_id", "account_id", "num_messages", "duration_secs", "avgMessageLength",
-			"maxMessageLength", "last_agent_id", "reseller_id", "visitor_id", "requestType", "assigned_agent_id",
-			"acceptUrl", "accept_host_id", "decisionTime", "firstResponseTime", "transcriptUrl", "avgResponseTime",
-			"maxResponseTime", "successcode", "firstReplyTime",
-		},
-		started:  "conversation_start",
-		identity: []string{"conversation_start", "browse_id", "account_id"},
-		key: func(v values, started time.Time) string {
-			return events.CobrowserConversationKey(string(v.of("account_id")), string(v.of("browse_id")), started)
-		},
+// statistics is a list of figures per hour.
+func statistics(name string, ids, columns []string) command {
+	return command{name: name, ranged: true, started: "hourBegin_time", columns: columns, identity: append(ids, "hourBegin_time")}
+}
+
+func hour() []string { return []string{"hourBegin_time", "hourEnd_time", "hourOfDay"} }
+
+func visits() []string {
+	return []string{
+		"num_vists", "num_pageviews", "num_visitors", "num_reactive", "num_reactive_accepted", "num_proactive", "num_proactive_accepted",
 	}
 }
 
@@ -53,76 +130,4 @@ func (p *Poller) command(stream string) (command, error) {
 		}
 	}
 	return command{}, events.Permanent(fmt.Errorf("stream %q: cobrowser has none of this name", stream))
-}
-
-// table is how the rows of one response are to be read.
-type table struct {
-	header []byte // without its line's end
-	index  map[string]int
-	width  int
-	quoted bool // the first row's values were quoted
-}
-
-// values are a row's, by the names of their columns.
-type values struct {
-	table *table
-	row   *row
-}
-
-// of gives a column's value; nil where the response lacks the column.
-func (v values) of(column string) []byte {
-	i, ok := v.table.index[column]
-	if !ok {
-		return nil
-	}
-	return v.row.value(i)
-}
-
-// table makes out what the first row is: a header, in any order and with any further columns, or a row
-// under the documented columns. Anything else is not the documented answer.
-func (p *Poller) table(c command, first *row) (t table, isHeader bool, err error) {
-	if first.size == 0 && first.columns <= maxColumns {
-		names := make([]string, first.columns)
-		for i := range names {
-			names[i] = string(first.value(i))
-		}
-		if t = newTable(bytes.Clone(first.raw), names, first.quoted()); t.holds(c.identity) {
-			return t, true, nil
-		}
-	}
-	header := `"` + strings.Join(c.columns, `"`+string(p.separator)+`"`) + `"`
-	t = newTable([]byte(header), c.columns, first.quoted())
-	if first.columns == t.width {
-		if _, ok := events.CobrowserTime(string(values{&t, first}.of(c.started)), p.location.String()); ok {
-			return t, false, nil
-		}
-	}
-	return table{}, false, fmt.Errorf("%w: the first line is neither a header with %s nor a row of %d columns: %s",
-		pollers.ErrIncomplete, strings.Join(c.identity, ", "), t.width, p.snippet(first))
-}
-
-func newTable(header []byte, names []string, quoted bool) table {
-	t := table{header: header, index: make(map[string]int, len(names)), width: len(names), quoted: quoted}
-	for i, name := range names {
-		if _, twice := t.index[name]; !twice {
-			t.index[name] = i
-		}
-	}
-	return t
-}
-
-func (t *table) holds(names []string) bool {
-	for _, name := range names {
-		if _, ok := t.index[name]; !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// snippet is the start of a row for errors, without the secret: that is taken out before the cut, which could
-// leave half of it, and before the quoting, which could hide it.
-func (p *Poller) snippet(r *row) string {
-	text := p.client.Redact(string(r.raw[:min(len(r.raw), 4<<10)]))
-	return strconv.QuoteToGraphic(text[:min(len(text), 120)])
 }

@@ -18,29 +18,50 @@ import (
 // Fetch implements pollers.Poller.
 func (p *Poller) Fetch(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
 	c, err := p.command(w.Stream)
+	if err == nil {
+		err = p.fits(c, w)
+	}
 	if err != nil {
 		return pollers.Reading{}, err
 	}
-	if w.Snapshot() || !w.From.Before(w.To) || w.To.After(pollers.Ceil(w.From, pollers.Day, p.location)) {
-		return pollers.Reading{}, events.Permanent(fmt.Errorf("list %s: the window from %s to %s is not within one day of %s",
-			w.Stream, w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), p.location))
+	f := &fetch{p: p, command: c, window: w, emit: emit}
+	if c.ranged {
+		f.from, f.to = pollers.Floor(w.From, pollers.Day, p.location), pollers.Ceil(w.From, pollers.Day, p.location)
 	}
-	f := &fetch{
-		p: p, command: c, window: w, emit: emit,
-		from: pollers.Floor(w.From, pollers.Day, p.location), to: pollers.Ceil(w.From, pollers.Day, p.location),
+	f.unseen = unseen{known: p.known, emit: emit, stream: c.name}
+	requests := 0
+	if err = f.run(ctx); err != nil {
+		requests, err = p.refused(ctx, c, err)
 	}
-	if err := f.run(ctx); err != nil {
-		return pollers.Reading{Requests: f.requests}, fmt.Errorf("list %s of %s: %w", w.Stream, w.From.In(p.location).Format(time.DateOnly), err)
+	reading := pollers.Reading{Requests: f.requests + requests, Unchanged: f.unseen.unchanged}
+	if err != nil {
+		return reading, fmt.Errorf("list %s: %w", f.what(), err)
 	}
-	return pollers.Reading{Requests: f.requests}, nil
+	return reading, nil
 }
 
-// fetch is one reading of one day.
+// fits wants a window of the command's: a day or a part of one, or none.
+func (p *Poller) fits(c command, w pollers.Window) error {
+	if !c.ranged {
+		if !w.Snapshot() {
+			return events.Permanent(fmt.Errorf("list %s: it is a list as it is now, and has no window", w.Stream))
+		}
+		return nil
+	}
+	if w.Snapshot() || !w.From.Before(w.To) || w.To.After(pollers.Ceil(w.From, pollers.Day, p.location)) {
+		return events.Permanent(fmt.Errorf("list %s: the window from %s to %s is not within one day of %s",
+			w.Stream, w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), p.location))
+	}
+	return nil
+}
+
+// fetch is one reading of one day, or of a list.
 type fetch struct {
 	p        *Poller
 	command  command
 	window   pollers.Window
 	emit     func(events.Record) error
+	unseen   unseen // what passes through it waits for flush
 	requests int
 	from, to time.Time // the day of the window
 
@@ -51,8 +72,16 @@ type fetch struct {
 	leftover error // what keeps the window from being complete though the rows were read on
 }
 
+// what names what is read, for errors.
+func (f *fetch) what() string {
+	if !f.command.ranged {
+		return f.command.name
+	}
+	return f.command.name + " of " + f.window.From.In(f.p.location).Format(time.DateOnly)
+}
+
 func (f *fetch) run(ctx context.Context) error {
-	framed, digest, err := f.read(ctx, f.rows)
+	framed, digest, err := f.read(ctx, func(resp *pollers.Response, body io.Reader) error { return f.rows(ctx, resp, body) })
 	if err != nil || framed {
 		return err
 	}
@@ -73,18 +102,15 @@ func drain(_ *pollers.Response, body io.Reader) error {
 	return err
 }
 
-// read asks for the window's day and hands the body to use. It gives the digest of a body that is compared: one
+// read asks for what the window says and hands the body to use. It gives the digest of a body that is compared: one
 // without framing, and the second reading.
-//
-// Days are counted back from the account's today, so the number is made for each request anew, and the
-// answer counts only if today was the same before and after it.
 func (f *fetch) read(ctx context.Context, use func(*pollers.Response, io.Reader) error) (framed bool, digest []byte, err error) {
-	ago, err := f.p.daysAgo(f.window.From)
+	ago, err := f.ago()
 	if err != nil {
 		return false, nil, err
 	}
 	f.requests++
-	resp, err := f.p.ask(ctx, f.command.name, ago)
+	resp, err := f.p.ask(ctx, f.command, ago)
 	if err != nil {
 		return false, nil, err
 	}
@@ -97,10 +123,19 @@ func (f *fetch) read(ctx context.Context, use func(*pollers.Response, io.Reader)
 	if err := use(resp, body); err != nil {
 		return resp.Framed, nil, incomplete(err)
 	}
-	if now, err := f.p.daysAgo(f.window.From); err != nil || now != ago {
+	if now, err := f.ago(); err != nil || now != ago {
 		return resp.Framed, nil, fmt.Errorf("%w: the day changed in %s between the request and the answer's end", pollers.ErrIncomplete, f.p.location)
 	}
 	return resp.Framed, sum.Sum(nil), nil
+}
+
+// ago is how many days ago the window's day is. Days are counted back from the account's today, so the number is made for each request
+// anew, and the answer counts only if it is the same after it: a retry after midnight must not read another day.
+func (f *fetch) ago() (int, error) {
+	if !f.command.ranged {
+		return 0, nil
+	}
+	return f.p.daysAgo(f.window.From)
 }
 
 // incomplete marks what the framing says of a cut body.
@@ -126,12 +161,16 @@ func (p *Poller) date(t time.Time) int {
 	return int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
-func (p *Poller) ask(ctx context.Context, name string, ago int) (*pollers.Response, error) {
-	days := strconv.Itoa(ago)
-	return p.client.Do(ctx, pollers.Call{URL: p.endpoint, Query: url.Values{
-		"user": {p.user}, "apiKey": {p.apiKey.Reveal()}, "c": {name}, "start": {days}, "stop": {days},
-		"csvseperator": {string(p.separator)},
-	}})
+// ask sends the command, with the number of days ago if it takes one.
+func (p *Poller) ask(ctx context.Context, c command, ago int) (*pollers.Response, error) {
+	q := url.Values{
+		"user": {p.user}, "apiKey": {p.apiKey.Reveal()}, "c": {c.name}, "csvseperator": {string(p.separator)},
+	}
+	if c.ranged {
+		q.Set("start", strconv.Itoa(ago))
+		q.Set("stop", strconv.Itoa(ago))
+	}
+	return p.client.Do(ctx, pollers.Call{URL: p.endpoint, Query: q})
 }
 
 // bare is a request's URL without the credentials.
@@ -148,21 +187,24 @@ func bare(requested string) string {
 }
 
 // rows emits every row of a body.
-func (f *fetch) rows(resp *pollers.Response, body io.Reader) error {
+func (f *fetch) rows(ctx context.Context, resp *pollers.Response, body io.Reader) error {
 	f.request, f.url = resp, bare(resp.URL)
 	f.params = map[string]string{"separator": string(f.p.separator)}
 	rows := newRows(body, f.p.separator)
 	r, err := f.begin(rows)
 	for err == nil {
 		if r != nil {
-			if err = f.row(r); err != nil {
+			if err = f.row(ctx, r); err != nil {
 				return err
 			}
 		}
 		r, err = rows.next()
 	}
 	if err == io.EOF {
-		return f.leftover
+		err = f.unseen.flush(ctx)
+	}
+	if err == nil {
+		err = f.leftover
 	}
 	return err
 }
@@ -192,7 +234,7 @@ func (f *fetch) begin(rows *rows) (*row, error) {
 }
 
 // row emits one row, if it is whole and of the window.
-func (f *fetch) row(r *row) error {
+func (f *fetch) row(ctx context.Context, r *row) error {
 	whole := r.columns == f.table.width
 	if !r.ended && !(f.request.Framed && whole && r.closed()) {
 		return fmt.Errorf("%w: the body ends in a row", pollers.ErrIncomplete)
@@ -204,22 +246,60 @@ func (f *fetch) row(r *row) error {
 		return nil
 	}
 	if !whole {
-		return f.emit(f.record(r, ""))
+		return f.pass(ctx, f.record(r, ""))
 	}
 	v := values{&f.table, r}
-	started, ok := events.CobrowserTime(string(v.of(f.command.started)), f.p.location.String())
-	if !ok {
-		return f.emit(f.record(r, ""))
+	if f.command.ranged && !f.holds(v) {
+		return nil
 	}
-	if started.Before(f.from) || !started.Before(f.to) {
+	return f.pass(ctx, f.record(r, events.CobrowserKey(f.command.name, v.of, f.p.location.String())))
+}
+
+// pass emits a record, unless RAW is known to have it.
+func (f *fetch) pass(ctx context.Context, r events.Record) error {
+	if f.command.growing {
+		return f.unseen.add(ctx, r)
+	}
+	return f.emit(r)
+}
+
+// holds tells whether a row is of the window, and notes one that is not of the day asked for. A row whose time cannot be read is held:
+// nothing tells where else it would be found.
+func (f *fetch) holds(v values) bool {
+	started, ok := f.p.time(v.of(f.command.started))
+	if !ok {
+		return true
+	}
+	ended := f.ended(v, started)
+	if !touches(started, ended, f.from, f.to) {
 		f.leave(fmt.Errorf("%w: a row of %s is not of the day asked for: either the vendor's day changed meanwhile, or the account's zone is not TIMEZONE, %s",
 			pollers.ErrIncomplete, started.Format(time.RFC3339), f.p.location))
-		return nil
+		return false
 	}
-	if !f.window.Holds(started) {
-		return nil
+	return touches(started, ended, f.window.From, f.window.To)
+}
+
+// touches tells whether [started, ended), or the moment started where nothing lasts, has a part in [from, to).
+func touches(started, ended, from, to time.Time) bool {
+	return started.Before(to) && (!started.Before(from) || ended.After(from))
+}
+
+// ended is when a row's interval ended. It is the window's end where the row does not say: whether the vendor files an interval under the day of
+// its start alone or under every day that it touches is not documented, so neither is taken for another day.
+func (f *fetch) ended(v values, started time.Time) time.Time {
+	c := f.command
+	if c.ended == "" && c.lasts == "" {
+		return started
 	}
-	return f.emit(f.record(r, f.command.key(v, started)))
+	if c.ended != "" {
+		if t, ok := f.p.time(v.of(c.ended)); ok && !t.Before(started) {
+			return t
+		}
+	}
+	if seconds, err := strconv.ParseUint(v.of(c.lasts), 10, 32); err == nil {
+		return started.Add(time.Duration(seconds) * time.Second)
+	}
+	return f.to
 }
 
 // leave keeps the first reason why the window is not complete.

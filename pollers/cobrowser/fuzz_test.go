@@ -19,10 +19,18 @@ func FuzzFetch(f *testing.F) {
 		strings.ReplaceAll(sample(), "sale", "a \"\"b\"\" ;\r\n c"), strings.ReplaceAll(sample(), `"`, ""),
 		strings.Replace(sample(), `"9002";`, "", 1), strings.Replace(sample(), `sale"`, `sale`, 1), "<html>", "", `"`, ";;;\n", "\r\r\n",
 	} {
-		f.Add(seed)
+		f.Add("conversations", seed)
 	}
-	window, now := day("2026-10-27"), clock("2026-10-27 12:00:00")
-	f.Fuzz(func(t *testing.T, body string) {
+	for stream, l := range lists {
+		f.Add(stream, l.export(l.at(ten, nil), l.at(ten, map[string]string{"activity_id": "", "preset": ""})))
+		f.Add(stream, line(";", l.at(ten, nil)...))
+	}
+	now := clock("2026-10-27 12:00:00")
+	f.Fuzz(func(t *testing.T, stream, body string) {
+		window := day("2026-10-27")
+		if window.Stream = stream; stream != "conversations" {
+			window = lists[stream].window(stream, "2026-10-27")
+		}
 		records, err := pollertest.Collect(open(t, always(body), now), window)
 		w := &wire{answer: func(int, url.Values) reply {
 			return reply{body: iotest.OneByteReader(strings.NewReader(body)), framed: true}
@@ -64,13 +72,15 @@ func checkFuzzed(t *testing.T, body string, r *events.Record, window pollers.Win
 			value[name] = rows[1][i]
 		}
 	}
-	start, ok := events.CobrowserTime(value["conversation_start"], "Europe/Amsterdam")
 	// encoding/csv makes LF of a CRLF in quotes.
-	want := events.CobrowserConversationKey(value["account_id"], value["browse_id"], start)
-	if !ok || !window.Holds(start) || want != strings.ReplaceAll(r.Key, "\r\n", "\n") {
-		t.Errorf("%q: key %q, want %q; start %s", data, r.Key, want, start)
+	want := events.CobrowserKey(window.Stream, func(column string) string { return value[column] }, "Europe/Amsterdam")
+	if want != strings.ReplaceAll(r.Key, "\r\n", "\n") {
+		t.Errorf("%q: key %q, want %q", data, r.Key, want)
 	}
-	if _, row, _ := bytes.Cut(data, []byte("\n")); len(rows[0]) == 21 && !strings.Contains(body, string(row[bytes.LastIndexByte(row, '\n')+1:])) {
+	if start, ok := events.CobrowserTime(value["conversation_start"], "Europe/Amsterdam"); window.Stream == "conversations" && (!ok || !window.Holds(start)) {
+		t.Errorf("%q: start %s", data, start)
+	}
+	if _, row, _ := bytes.Cut(data, []byte("\n")); len(rows[0]) > 1 && !strings.Contains(body, string(row[bytes.LastIndexByte(row, '\n')+1:])) {
 		t.Errorf("%q is not in the response", row)
 	}
 }

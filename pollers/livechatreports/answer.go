@@ -6,28 +6,27 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/pollers/internal/jsonsplit"
 )
 
-// The grains of records.
-const (
-	grainDay    = "day"
-	grainWindow = "window"
-)
-
 // answer is a response taken apart; its bytes are parts of the response's.
 type answer struct {
 	report      report
-	days        interval
+	grain       string
+	period      interval
 	url         string
 	requestedAt time.Time
-	buckets     []bucket
+	rows        []row
 	rest        []member // all members but the records, in the vendor's order
+	values      []int    // how many names each bucket has, where those are rows
 }
 
 // member is a named value of a JSON object.
@@ -36,12 +35,24 @@ type member struct {
 	value []byte
 }
 
-// bucket is a member of the records.
-type bucket struct {
-	member
-	day   interval
-	isDay bool // else its name is that of no day
+// row is what becomes a record.
+type row struct {
+	parts     []part
+	grain     string
+	at        interval
+	bucket    string // the vendor's name of the bucket
+	dimension string // what the part's one name is the value of
+	dims      map[string]string
+	keyless   bool
 }
+
+// part is a document of a record.
+type part struct {
+	name string
+	text []byte
+}
+
+func whole(members ...member) []part { return []part{{text: object(members...)}} }
 
 // membersOf lists the members of a JSON object. A name that is there twice leaves open which value
 // holds, so that the object is not what the vendor documents.
@@ -59,30 +70,46 @@ func membersOf(object []byte) ([]member, error) {
 	return members, err
 }
 
-// takeApart fills the answer from the whole response: {"name":…,"total":…,"records":{…}}.
-func (p *poller) takeApart(a *answer, whole []byte) error {
-	members, err := membersOf(whole)
+// take removes a member and gives its value; nil where there is none.
+func take(members []member, name string) ([]byte, []member) {
+	i := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+	if i < 0 {
+		return nil, members
+	}
+	return members[i].value, slices.Delete(slices.Clone(members), i, i+1)
+}
+
+// takeApart fills the answer from the whole response: {"name":…,"total":…,"records":…,"summary":…}.
+func (p *poller) takeApart(a *answer, response []byte) error {
+	members, err := membersOf(response)
 	if err != nil {
 		return fmt.Errorf("response: %w", err)
 	}
-	var records []byte
-	for _, m := range members {
-		switch {
-		case m.name == "error" && string(m.value) != "null":
-			return p.failure(m.value)
-		case m.name == "records":
-			records = m.value
-		default:
-			a.rest = append(a.rest, m)
-		}
+	fault, _ := take(members, "error")
+	if fault != nil && string(fault) != "null" {
+		return p.failure(fault)
 	}
+	a.rest = members
 	if err := a.checkName(); err != nil {
 		return err
 	}
-	if members, err = membersOf(records); err != nil {
+	if a.report.path == visitorsPath {
+		return a.checkSummary()
+	}
+	var records []byte
+	records, a.rest = take(members, "records")
+	switch {
+	case a.report.path == formsPath:
+		err = p.fileForms(a, records)
+	case a.report.distributed:
+		err = p.fileBuckets(a, records)
+	default:
+		err = p.fileNames(a, records)
+	}
+	if err != nil {
 		return fmt.Errorf("records: %w", err)
 	}
-	return p.fileByDay(a, members)
+	return nil
 }
 
 func (a *answer) checkName() error {
@@ -95,80 +122,140 @@ func (a *answer) checkName() error {
 	return fmt.Errorf("response is not named %s: %w", a.report.name, pollers.ErrIncomplete)
 }
 
-// fileByDay fills the buckets. A day that was not asked for is refused: the vendor then answers another question, and may
-// have left out days of ours.
-func (p *poller) fileByDay(a *answer, records []member) error {
-	a.buckets = make([]bucket, len(records))
-	for i, m := range records {
-		day, ok := p.day(m.name)
-		if ok && (day.from.Before(a.days.from) || !day.from.Before(a.days.to)) {
-			return fmt.Errorf("records: %s was not asked for: %w", m.name, pollers.ErrIncomplete)
-		}
-		a.buckets[i] = bucket{m, day, ok}
+// checkSummary wants the one figure of a report that has no records.
+func (a *answer) checkSummary() error {
+	summary, _ := take(a.rest, "summary")
+	if len(summary) == 0 || summary[0] != '{' {
+		return fmt.Errorf("response has no summary: %w", pollers.ErrIncomplete)
 	}
 	return nil
 }
 
-// day reads the name of a bucket (2026-10-01) as a day in the source's zone; false for any other
-// name, and for a day that the zone skipped.
-func (p *poller) day(name string) (interval, bool) {
-	noon, err := time.ParseInLocation(time.DateOnly+" 15", name+" 12", p.location)
+// fileBuckets makes rows of buckets. A time that was not asked for is refused: the vendor then answers another question, and may
+// have left out times of ours.
+func (p *poller) fileBuckets(a *answer, records []byte) error {
+	buckets, err := membersOf(records)
 	if err != nil {
-		return interval{}, false
+		return err
 	}
-	day := p.wholeDays(noon, noon.Add(time.Second))
-	return day, day.from.In(p.location).Format(time.DateOnly) == name
+	for _, m := range buckets {
+		at, ok := p.bucketNamed(a.grain, m.name, a.period)
+		if ok && !a.period.holds(at.from) {
+			return fmt.Errorf("%s was not asked for: %w", m.name, pollers.ErrIncomplete)
+		}
+		if ok && at.from.Equal(at.to) && string(m.value) == "{}" {
+			continue // nothing, in an hour that the clocks skipped
+		}
+		r := row{parts: whole(m), grain: a.grain, at: at, bucket: m.name, keyless: !ok || at.from.Equal(at.to)}
+		names, err := membersOf(m.value)
+		if a.report.dimension == "" || r.keyless || err != nil {
+			a.rows = append(a.rows, r) // a bucket that has no names is refused by the normaliser
+			continue
+		}
+		a.values = append(a.values, len(names))
+		p.fileNamed(a, r, names)
+	}
+	return nil
 }
 
-// emit hands over one record for each bucket and one for the rest, unless that is the name alone.
+// fileNames makes rows of records that are no buckets: they are the whole day's.
+func (p *poller) fileNames(a *answer, records []byte) error {
+	names, err := membersOf(records)
+	p.fileNamed(a, row{grain: a.grain, at: a.period}, names)
+	return err
+}
+
+// fileNamed makes a row of each name.
+func (p *poller) fileNamed(a *answer, r row, names []member) {
+	r.dimension = a.report.dimension
+	for _, m := range names {
+		value := p.client.Redact(valid(m.name))
+		r.parts, r.dims, r.keyless = whole(m), map[string]string{r.dimension: value}, value == ""
+		a.rows = append(a.rows, r)
+	}
+}
+
+// valid replaces what is no UTF-8 as encoding/json does, which reads the record again.
+func valid(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	return string([]rune(name))
+}
+
+// capped tells whether the vendor's cap of greetings a day was reached. Of buckets that are parts of a day the document leaves open whether each has
+// up to 100 or all of them together.
+func (a *answer) capped() bool {
+	all, most := 0, 0
+	for _, n := range a.values {
+		all, most = all+n, max(most, n)
+	}
+	return a.report.path == greetingsPath && (most >= greetingsCap || all == greetingsCap)
+}
+
+// emit hands over one record for each row and one for the rest, unless that is the name alone.
 func (p *poller) emit(a *answer, emit func(events.Record) error) error {
-	for _, b := range a.buckets {
-		if err := emit(p.bucketRecord(a, b)); err != nil {
+	if len(a.rest) > 1 {
+		a.rows = append(a.rows, row{parts: whole(a.rest...), grain: grainWindow, at: a.period})
+	}
+	seen := make(map[string]bool, len(a.rows))
+	for _, row := range a.rows {
+		r := p.record(a, row)
+		if seen[r.Key] {
+			r.Key = "" // which of the two holds, nobody knows; taking turns they would change without end
+		}
+		seen[r.Key] = true
+		if err := emit(r); err != nil {
 			return err
 		}
 	}
-	if len(a.rest) == 1 {
-		return nil
-	}
-	r := p.record(a, grainWindow, object(a.rest...))
-	place(&r, a.days)
-	return emit(r)
+	return nil
 }
 
-func (p *poller) bucketRecord(a *answer, b bucket) events.Record {
-	r := p.record(a, grainDay, object(b.member))
-	if b.isDay {
-		r.Params["bucket"] = b.name
-		place(&r, b.day)
-	}
-	return r
-}
-
-func (p *poller) record(a *answer, grain string, text []byte) events.Record {
-	return events.Record{
-		Parts:       []events.Part{{ContentType: events.ContentJSON, URL: a.url, Body: body(p.client.RedactBytes(text))}},
-		Params:      map[string]string{"report": a.report.path, "grain": grain, "timezone": p.location.String()},
+func (p *poller) record(a *answer, row row) events.Record {
+	r := events.Record{
+		Params:      map[string]string{"report": a.report.path, "grain": row.grain, "timezone": p.location.String()},
 		RequestedAt: a.requestedAt,
 	}
-}
-
-// place gives a record its interval, and with it its key.
-func place(r *events.Record, i interval) {
-	r.Params["start"] = i.from.Format(time.RFC3339)
-	r.Params["end"] = i.to.Format(time.RFC3339)
-	r.Key = events.MetricKey(r.Params["report"], i.from, r.Params["grain"], nil)
+	for _, part := range row.parts {
+		r.Parts = append(r.Parts, events.Part{
+			Name: part.name, ContentType: events.ContentJSON, URL: a.url, Body: body(p.client.RedactBytes(part.text)),
+		})
+	}
+	dims := maps.Clone(row.dims)
+	if p.filters.digest != "" {
+		r.Params["filter"], r.Params["filters"] = p.filters.digest, p.filters.canonical
+		if dims == nil {
+			dims = map[string]string{}
+		}
+		dims["filter"] = p.filters.digest
+	}
+	if row.keyless {
+		return r
+	}
+	for name, value := range map[string]string{"bucket": row.bucket, "dimension": row.dimension} {
+		if value != "" {
+			r.Params[name] = value
+		}
+	}
+	r.Params["start"], r.Params["end"] = row.at.from.Format(time.RFC3339), row.at.to.Format(time.RFC3339)
+	r.Key = events.MetricKey(a.report.path, row.at.from, row.grain, dims)
+	return r
 }
 
 // object writes members as one object, values verbatim.
 func object(members ...member) []byte {
 	var b bytes.Buffer
-	sep := byte('{')
+	sep := "{"
 	for _, m := range members {
-		b.WriteByte(sep)
-		sep = ','
+		b.WriteString(sep)
+		sep = ","
 		b.Write(quoted(m.name))
 		b.WriteByte(':')
 		b.Write(m.value)
+	}
+	if len(members) == 0 {
+		b.WriteByte('{')
 	}
 	b.WriteByte('}')
 	return b.Bytes()

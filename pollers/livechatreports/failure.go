@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/pollers"
@@ -57,11 +58,12 @@ func refusal(err error) error {
 	var answer struct {
 		Error vendorError `json:"error"`
 	}
-	if json.Unmarshal(status.Body, &answer) != nil {
-		return err
-	}
+	_ = json.Unmarshal(status.Body, &answer) // what is no such object has no type
 	known, steered := answer.Error.steer(status)
-	if !known {
+	switch {
+	case !known && status.Status == http.StatusNotFound:
+		return pollers.Unavailable(err) // the access point is there for the other reports
+	case !known:
 		return err
 	}
 	if d, ok := events.RetryDelay(err); ok {

@@ -19,29 +19,13 @@ import (
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
-	"github.com/parley-stream/parley/pollers/internal/jsonsplit"
 	"github.com/parley-stream/parley/pollers/livechatreports"
-	"github.com/parley-stream/parley/pollers/livechatreports/livechatreportssim"
 	"github.com/parley-stream/parley/pollers/pollertest"
-	"github.com/parley-stream/parley/pollers/simulated"
 )
-
-func newSim(o simulated.Options) pollertest.Sim { return livechatreportssim.New(o) }
-
-func TestWithABearerToken(t *testing.T) {
-	pollertest.Run(t, pollertest.Vendor{NewSim: newSim, New: livechatreports.New, Secret: "TOKEN"})
-}
-
-func TestWithAPersonalAccessToken(t *testing.T) {
-	pollertest.Run(t, pollertest.Vendor{
-		NewSim: newSim, New: livechatreports.New, Secret: "TOKEN",
-		Variables: map[string]string{"ACCOUNT_ID": livechatreportssim.AccountID},
-	})
-}
 
 const token = "fra:canary-0f3c9b"
 
-// vendor answers every request alike and keeps the last one.
+// vendor answers every request alike and keeps the last one, and the bodies of all.
 type vendor struct {
 	status int
 	header http.Header
@@ -49,11 +33,13 @@ type vendor struct {
 
 	request *http.Request
 	sent    string
+	all     []string
 }
 
 func (v *vendor) RoundTrip(r *http.Request) (*http.Response, error) {
 	sent, err := io.ReadAll(r.Body)
 	v.request, v.sent = r, string(sent)
+	v.all = append(v.all, v.sent)
 	header := v.header
 	if header == nil {
 		header = http.Header{}
@@ -98,50 +84,73 @@ func date(t testing.TB, zone string, y int, m time.Month, d, h int) time.Time {
 	return time.Date(y, m, d, h, 0, 0, 0, loc).UTC()
 }
 
-// october is the window of three days in Oslo, the 25th having 25 hours.
-func october(t testing.TB) pollers.Window {
-	return pollers.Window{Stream: "chats/ratings", From: date(t, "Europe/Oslo", 2026, 10, 24, 0), To: date(t, "Europe/Oslo", 2026, 10, 27, 0)}
+// october is the window of the 25th in Oslo, which has 25 hours.
+func october(t testing.TB) pollers.Window { return of(t, "chats/ratings") }
+
+// of is that window of another report.
+func of(t testing.TB, report string) pollers.Window {
+	return pollers.Window{Stream: report, From: date(t, "Europe/Oslo", 2026, 10, 25, 0), To: date(t, "Europe/Oslo", 2026, 10, 26, 0)}
 }
 
 func answer(records string) []byte {
 	return []byte(`{"name":"ratings-report","total":4,"records":` + records + `}`)
 }
 
-func TestTheRequestNamesZoneAndBothEnds(t *testing.T) {
+func TestTheRequestsNameZoneAndBothEndsOfEachPeriod(t *testing.T) {
+	body := func(distribution, zone, from, to string) string {
+		return `{"distribution":"` + distribution + `","timezone":"` + zone + `","filters":{"from":"` + from + `","to":"` + to + `"}}`
+	}
 	cases := map[string]struct {
-		zone, want string
-		from, to   time.Time
+		zone, distribution string
+		from, to           time.Time
+		want               []string
 	}{
 		"over the end of summer time": {
-			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-10-24T00:00:00+02:00","to":"2026-10-26T23:59:59.999999+01:00"}}`,
-			date(t, "Europe/Oslo", 2026, 10, 24, 0), date(t, "Europe/Oslo", 2026, 10, 27, 0),
+			"Europe/Oslo", "day", date(t, "Europe/Oslo", 2026, 10, 24, 0), date(t, "Europe/Oslo", 2026, 10, 27, 0), []string{
+				body("day", "Europe/Oslo", "2026-10-24T00:00:00+02:00", "2026-10-24T23:59:59.999999+02:00"),
+				body("day", "Europe/Oslo", "2026-10-25T00:00:00+02:00", "2026-10-25T23:59:59.999999+01:00"),
+				body("day", "Europe/Oslo", "2026-10-26T00:00:00+01:00", "2026-10-26T23:59:59.999999+01:00"),
+			},
 		},
-		"a day of 23 hours": {
-			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-03-29T00:00:00+01:00","to":"2026-03-29T23:59:59.999999+02:00"}}`,
-			date(t, "Europe/Oslo", 2026, 3, 29, 0), date(t, "Europe/Oslo", 2026, 3, 30, 0),
+		"a day of 23 hours by the hour": {
+			"Europe/Oslo", "hour", date(t, "Europe/Oslo", 2026, 3, 29, 0), date(t, "Europe/Oslo", 2026, 3, 30, 0),
+			[]string{body("hour", "Europe/Oslo", "2026-03-29T00:00:00+01:00", "2026-03-29T23:59:59.999999+02:00")},
 		},
 		"a window within days is widened to them": {
-			"Europe/Oslo", `{"distribution":"day","timezone":"Europe/Oslo","filters":{"from":"2026-10-26T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"}}`,
-			date(t, "Europe/Oslo", 2026, 10, 26, 15), date(t, "Europe/Oslo", 2026, 10, 27, 1),
+			"Europe/Oslo", "day-hours", date(t, "Europe/Oslo", 2026, 10, 26, 15), date(t, "Europe/Oslo", 2026, 10, 27, 1), []string{
+				body("day-hours", "Europe/Oslo", "2026-10-26T00:00:00+01:00", "2026-10-26T23:59:59.999999+01:00"),
+				body("day-hours", "Europe/Oslo", "2026-10-27T00:00:00+01:00", "2026-10-27T23:59:59.999999+01:00"),
+			},
 		},
-		"UTC by default": {
-			"", `{"distribution":"day","timezone":"UTC","filters":{"from":"2026-10-24T00:00:00+00:00","to":"2026-10-24T23:59:59.999999+00:00"}}`,
-			date(t, "UTC", 2026, 10, 24, 0), date(t, "UTC", 2026, 10, 25, 0),
+		"months": {
+			"Europe/Oslo", "month", date(t, "Europe/Oslo", 2026, 9, 30, 0), date(t, "Europe/Oslo", 2026, 10, 2, 0), []string{
+				body("month", "Europe/Oslo", "2026-09-01T00:00:00+02:00", "2026-09-30T23:59:59.999999+02:00"),
+				body("month", "Europe/Oslo", "2026-10-01T00:00:00+02:00", "2026-10-31T23:59:59.999999+01:00"),
+			},
+		},
+		"a year": {
+			"Europe/Oslo", "year", date(t, "Europe/Oslo", 2026, 9, 30, 0), date(t, "Europe/Oslo", 2026, 10, 2, 0),
+			[]string{body("year", "Europe/Oslo", "2026-01-01T00:00:00+01:00", "2026-12-31T23:59:59.999999+01:00")},
+		},
+		"UTC and days by default": {
+			"", "", date(t, "UTC", 2026, 10, 24, 0), date(t, "UTC", 2026, 10, 25, 0),
+			[]string{body("day", "UTC", "2026-10-24T00:00:00+00:00", "2026-10-24T23:59:59.999999+00:00")},
 		},
 		"a zone that skips midnight": {
-			"Africa/Cairo", `{"distribution":"day","timezone":"Africa/Cairo","filters":{"from":"2026-04-24T01:00:00+03:00","to":"2026-04-24T23:59:59.999999+03:00"}}`,
-			date(t, "Africa/Cairo", 2026, 4, 24, 1), date(t, "Africa/Cairo", 2026, 4, 25, 0),
+			"Africa/Cairo", "day", date(t, "Africa/Cairo", 2026, 4, 24, 1), date(t, "Africa/Cairo", 2026, 4, 25, 0),
+			[]string{body("day", "Africa/Cairo", "2026-04-24T01:00:00+03:00", "2026-04-24T23:59:59.999999+03:00")},
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			v := &vendor{body: answer(`{}`)}
-			p, _ := open(t, v, map[string]string{"TIMEZONE": c.zone})
-			if _, err := pollertest.Collect(p, pollers.Window{Stream: "chats/ratings", From: c.from, To: c.to}); err != nil {
-				t.Fatal(err)
+			p, _ := open(t, v, map[string]string{"TIMEZONE": c.zone, "DISTRIBUTION": c.distribution})
+			reading, err := p.Fetch(t.Context(), pollers.Window{Stream: "chats/ratings", From: c.from, To: c.to}, func(events.Record) error { return nil })
+			if err != nil || reading.Requests != len(c.want) {
+				t.Fatal(reading.Requests, err)
 			}
-			if v.sent != c.want {
-				t.Errorf("sent %s\nwant %s", v.sent, c.want)
+			if !slices.Equal(v.all, c.want) {
+				t.Errorf("sent %s\nwant %s", strings.Join(v.all, "\n"), strings.Join(c.want, "\n"))
 			}
 			if v.request.Method != http.MethodPost || v.request.URL.String() != "https://api.livechatinc.com/v3.6/reports/chats/ratings" ||
 				v.request.Header.Get("Content-Type") != "application/json" || v.request.Header.Get("Authorization") != "Bearer "+token {
@@ -173,41 +182,49 @@ func TestAnAccountIDWithAColonIsAFault(t *testing.T) {
 	}
 }
 
+// told is a record as a test compares it.
+type told struct{ key, body, params string }
+
+func tell(r events.Record) told {
+	var bodies []string
+	for _, p := range r.Parts {
+		bodies = append(bodies, p.Name+string(p.Body.Bytes))
+	}
+	return told{r.Key, strings.Join(bodies, " "), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprint(r.Params), "map["), "]")}
+}
+
+func wantRecords(t *testing.T, records []events.Record, want []told) {
+	t.Helper()
+	if len(records) != len(want) {
+		t.Fatalf("%d records, want %d: %v", len(records), len(want), records)
+	}
+	for i, w := range want {
+		if got := tell(records[i]); got != w {
+			t.Errorf("record %d:\n%+v, want\n%+v", i, got, w)
+		}
+	}
+}
+
+const sunday = "start:2026-10-24T22:00:00Z timezone:Europe/Oslo"
+
 func TestEachBucketAndTheRestIsARecord(t *testing.T) {
 	v := &vendor{body: []byte(`{ "name":"ratings-report", "total" : 4, "records": {
-		"2026-10-24": { "bad":1,"chats":3 }, "2026-10-25":{},"2026-10-26":{"chats":1} }, "request":{"timezone":"Europe/Oslo"}}`)}
+		"2026-10-25": { "bad":1,"chats":3 } }, "request":{"timezone":"Europe/Oslo"}}`)}
 	p, _ := open(t, v, nil)
 	records, err := pollertest.Collect(p, october(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []struct{ key, body, params string }{
+	wantRecords(t, records, []told{
 		{
-			"chats/ratings/2026-10-23T22:00:00Z/day", `{"2026-10-24":{ "bad":1,"chats":3 }}`,
-			"map[bucket:2026-10-24 end:2026-10-24T22:00:00Z grain:day report:chats/ratings start:2026-10-23T22:00:00Z timezone:Europe/Oslo]",
+			"chats/ratings/2026-10-24T22:00:00Z/day", `{"2026-10-25":{ "bad":1,"chats":3 }}`,
+			"bucket:2026-10-25 end:2026-10-25T23:00:00Z grain:day report:chats/ratings " + sunday,
 		},
 		{
-			"chats/ratings/2026-10-24T22:00:00Z/day", `{"2026-10-25":{}}`,
-			"map[bucket:2026-10-25 end:2026-10-25T23:00:00Z grain:day report:chats/ratings start:2026-10-24T22:00:00Z timezone:Europe/Oslo]",
+			"chats/ratings/2026-10-24T22:00:00Z/window", `{"name":"ratings-report","total":4,"request":{"timezone":"Europe/Oslo"}}`,
+			"end:2026-10-25T23:00:00Z grain:window report:chats/ratings " + sunday,
 		},
-		{
-			"chats/ratings/2026-10-25T23:00:00Z/day", `{"2026-10-26":{"chats":1}}`,
-			"map[bucket:2026-10-26 end:2026-10-26T23:00:00Z grain:day report:chats/ratings start:2026-10-25T23:00:00Z timezone:Europe/Oslo]",
-		},
-		{
-			"chats/ratings/2026-10-23T22:00:00Z/window", `{"name":"ratings-report","total":4,"request":{"timezone":"Europe/Oslo"}}`,
-			"map[end:2026-10-26T23:00:00Z grain:window report:chats/ratings start:2026-10-23T22:00:00Z timezone:Europe/Oslo]",
-		},
-	}
-	if len(records) != len(want) {
-		t.Fatalf("%d records, want %d", len(records), len(want))
-	}
-	for i, w := range want {
-		r := records[i]
-		if r.Key != w.key || string(r.Part("")) != w.body || fmt.Sprint(r.Params) != w.params {
-			t.Errorf("record %d: %s %s %v\nwant %s %s %s", i, r.Key, r.Part(""), r.Params, w.key, w.body, w.params)
-		}
-	}
+	})
 }
 
 func TestDaysThatTheVendorLeavesOutGiveNoRecord(t *testing.T) {
@@ -253,33 +270,33 @@ func TestABrokenBucketIsARecordForTheDeadLetters(t *testing.T) {
 }
 
 func TestADayThatTheZoneSkippedHasNoKey(t *testing.T) {
-	p, _ := open(t, &vendor{body: answer(`{"2011-12-29":{},"2011-12-30":{},"2011-12-31":{}}`)}, map[string]string{"TIMEZONE": "Pacific/Apia"})
-	w := pollers.Window{Stream: "chats/ratings", From: date(t, "Pacific/Apia", 2011, 12, 29, 0), To: date(t, "Pacific/Apia", 2012, 1, 1, 0)}
+	p, _ := open(t, &vendor{body: answer(`{"2011-12-29":{},"2011-12-30":{}}`)}, map[string]string{"TIMEZONE": "Pacific/Apia"})
+	w := pollers.Window{Stream: "chats/ratings", From: date(t, "Pacific/Apia", 2011, 12, 29, 0), To: date(t, "Pacific/Apia", 2011, 12, 31, 0)}
 	records, err := pollertest.Collect(p, w)
-	if err != nil || len(records) != 4 || records[0].Key == "" || records[1].Key != "" || records[2].Key == "" {
+	if err != nil || len(records) != 3 || records[0].Key == "" || records[1].Key != "" || records[2].Key == "" {
 		t.Errorf("%v, %v; want a second record without a key", records, err)
 	}
 }
 
 func TestWhatIsNotTheReportIsIncompleteAndGivesNothing(t *testing.T) {
 	cases := map[string]string{
-		"a day before the window":    string(answer(`{"2026-10-24":{},"2026-10-23":{}}`)),
-		"a day after the window":     string(answer(`{"2026-10-24":{},"2026-10-27":{}}`)),
-		"a day twice":                string(answer(`{"2026-10-24":{},"2026-10-24":{"chats":1}}`)),
-		"a day twice, once escaped":  string(answer(`{"2026-10-24":{},"2026-10-2\u0034":{}}`)),
+		"a day before the window":    string(answer(`{"2026-10-25":{},"2026-10-24":{}}`)),
+		"a day after the window":     string(answer(`{"2026-10-25":{},"2026-10-26":{}}`)),
+		"a day twice":                string(answer(`{"2026-10-25":{},"2026-10-25":{"chats":1}}`)),
+		"a day twice, once escaped":  string(answer(`{"2026-10-25":{},"2026-10-2\u0035":{}}`)),
 		"records that are null":      string(answer(`null`)),
 		"records that are a list":    string(answer(`[]`)),
-		"records twice":              `{"name":"ratings-report","records":{},"records":{"2026-10-24":{}}}`,
+		"records twice":              `{"name":"ratings-report","records":{},"records":{"2026-10-25":{}}}`,
 		"no records":                 `{"name":"ratings-report","total":4}`,
-		"another report":             `{"name":"total-chats-report","total":4,"records":{"2026-10-24":{}}}`,
-		"no name":                    `{"total":4,"records":{"2026-10-24":{}}}`,
-		"a name of other letters":    `{"Name":"ratings-report","total":4,"records":{"2026-10-24":{}}}`,
-		"a name that is a number":    `{"name":7,"total":4,"records":{"2026-10-24":{}}}`,
-		"garbage behind it":          string(answer(`{"2026-10-24":{}}`)) + "x",
-		"a second answer behind it":  string(answer(`{"2026-10-24":{}}`)) + string(answer(`{}`)),
-		"a comma too many":           string(answer(`{"2026-10-24":{},}`)),
-		"an error beside the answer": `{"name":"ratings-report","records":{"2026-10-24":{}},"error":"half of it"}`,
-		"an answer that nests deep":  string(answer(`{"2026-10-24":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + `}`)),
+		"another report":             `{"name":"total-chats-report","total":4,"records":{"2026-10-25":{}}}`,
+		"no name":                    `{"total":4,"records":{"2026-10-25":{}}}`,
+		"a name of other letters":    `{"Name":"ratings-report","total":4,"records":{"2026-10-25":{}}}`,
+		"a name that is a number":    `{"name":7,"total":4,"records":{"2026-10-25":{}}}`,
+		"garbage behind it":          string(answer(`{"2026-10-25":{}}`)) + "x",
+		"a second answer behind it":  string(answer(`{"2026-10-25":{}}`)) + string(answer(`{}`)),
+		"a comma too many":           string(answer(`{"2026-10-25":{},}`)),
+		"an error beside the answer": `{"name":"ratings-report","records":{"2026-10-25":{}},"error":"half of it"}`,
+		"an answer that nests deep":  string(answer(`{"2026-10-25":` + strings.Repeat("[", 1<<20) + strings.Repeat("]", 1<<20) + `}`)),
 	}
 	for name, body := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -292,7 +309,7 @@ func TestWhatIsNotTheReportIsIncompleteAndGivesNothing(t *testing.T) {
 }
 
 func TestEveryTruncationIsIncomplete(t *testing.T) {
-	body := answer(`{"2026-10-24":{"chats":3,"good":1},"2026-10-25":{}}`)
+	body := answer(`{"2026-10-25":{"chats":3,"good":1}}`)
 	for at := range body {
 		p, _ := open(t, &vendor{body: body[:at]}, nil)
 		if _, err := pollertest.Collect(p, october(t)); !errors.Is(err, pollers.ErrIncomplete) {
@@ -311,12 +328,12 @@ func TestAResponseTooLargeToHoldIsRefused(t *testing.T) {
 
 func TestOfATooLargeBucketTheStartIsKept(t *testing.T) {
 	bucket := `{"note":"` + strings.Repeat("x", events.MaxRecordBytes) + `"}`
-	p, _ := open(t, &vendor{body: answer(`{"2026-10-24":` + bucket + `}`)}, nil)
+	p, _ := open(t, &vendor{body: answer(`{"2026-10-25":` + bucket + `}`)}, nil)
 	records, err := pollertest.Collect(p, october(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole := `{"2026-10-24":` + bucket + `}`
+	whole := `{"2026-10-25":` + bucket + `}`
 	sum := sha256.Sum256([]byte(whole))
 	b, over := records[0].Oversize()
 	if !over || b.Size != int64(len(whole)) || b.SHA256 != hex.EncodeToString(sum[:]) || string(b.Bytes) != whole[:events.OversizeKeptBytes] {
@@ -380,7 +397,7 @@ func TestASecretThatTheVendorEchoesShowsNowhere(t *testing.T) {
 		`{"error":{"type":"` + long + token + `","message":"` + long + token + `"}}`,
 		`{"error":"` + long + token + `"}`,
 		`{"name":"` + token + `","records":{}}`,
-		string(answer(`{"2026-10-24":{"` + token + `":"Basic YWNjLTE6ZnJhOmNhbmFyeS0wZjNjOWI="},"` + token + `":{}}`)),
+		string(answer(`{"2026-10-25":{"` + token + `":"Basic YWNjLTE6ZnJhOmNhbmFyeS0wZjNjOWI="},"` + token + `":{}}`)),
 	} {
 		p, _ := open(t, &vendor{body: []byte(body)}, more)
 		records, err := pollertest.Collect(p, october(t))
@@ -394,6 +411,28 @@ func TestASecretThatTheVendorEchoesShowsNowhere(t *testing.T) {
 	}
 }
 
+func TestASecretThatIsANameShowsInNoKey(t *testing.T) {
+	for report, body := range map[string]string{
+		"chats/tags":      `{"name":"tags-report","records":{"2026-10-25":{"` + token + `":1}}}`,
+		"tags/chat_usage": `{"name":"tags-chat-usage-report","records":{"` + token + `":1}}`,
+		"chats/forms": `{"name":"form-report","records":[{"form_id":"` + token + `","group_id":"` + token + `","fields":[{"field_id":"` + token +
+			`","answers":[{"answer_id":"` + token + `","label":"` + token + `"}]}]}]}`,
+	} {
+		p, _ := open(t, &vendor{body: []byte(body)}, nil)
+		records, err := pollertest.Collect(p, of(t, report))
+		if text := fmt.Sprintf("%v", records); err != nil || len(records) == 0 || records[0].Key == "" || strings.Contains(text, token) {
+			t.Errorf("%s: %v, %v", report, text, err)
+		}
+		for _, r := range records {
+			for _, part := range r.Parts {
+				if strings.Contains(string(part.Body.Bytes), token) {
+					t.Errorf("%s: %s", report, part.Body.Bytes)
+				}
+			}
+		}
+	}
+}
+
 func TestAnEmptyWindowIsAPermanentError(t *testing.T) {
 	p, _ := open(t, &vendor{}, nil)
 	if _, err := pollertest.Collect(p, pollers.Window{Stream: "chats/ratings"}); !events.IsPermanent(err) {
@@ -401,35 +440,42 @@ func TestAnEmptyWindowIsAPermanentError(t *testing.T) {
 	}
 }
 
-func TestCheckAsksForToday(t *testing.T) {
+func TestCheckAsksForTodayWhateverTheFiltersAre(t *testing.T) {
 	v := &vendor{body: []byte(`{"name":"total-chats-report","total":0,"records":{"2026-10-27":{}}}`)}
-	p, _ := open(t, v, nil)
+	p, _ := open(t, v, map[string]string{"FILTERS": `{"tags":{"exists":true}}`, "STREAMS": "chats/*"})
 	if err := p.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := `"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"`; !strings.Contains(v.sent, want) {
+	if want := `"filters":{"from":"2026-10-27T00:00:00+01:00","to":"2026-10-27T23:59:59.999999+01:00"}`; !strings.Contains(v.sent, want) {
 		t.Errorf("sent %s; want %s in it", v.sent, want)
 	}
 }
 
 func TestEveryStreamIsReadByWholeDays(t *testing.T) {
-	p, _ := open(t, &vendor{}, nil)
-	d := p.Describe()
-	var names []string
-	for _, s := range d.Streams {
-		names = append(names, s.Name)
-		if s.Grain != pollers.Day || s.MaxSpan != 30*pollers.Day || s.LiveSpan != pollers.Day || s.Snapshot {
-			t.Errorf("%+v", s)
-		}
+	spans := map[string][2]time.Duration{
+		"": {pollers.Day, pollers.Day}, "hour": {pollers.Day, pollers.Day}, "month": {30 * pollers.Day, pollers.Day}, "year": {360 * pollers.Day, pollers.Day},
 	}
-	if !slices.Equal(names, []string{"chats/total_chats", "chats/ratings"}) || d.Location.String() != "Europe/Oslo" {
-		t.Errorf("streams %v in %v", names, d.Location)
+	for distribution, want := range spans {
+		p, _ := open(t, &vendor{}, map[string]string{"DISTRIBUTION": distribution})
+		d := p.Describe()
+		if d.Location.String() != "Europe/Oslo" || len(d.Streams) != 14 {
+			t.Errorf("%d streams in %v", len(d.Streams), d.Location)
+		}
+		for _, s := range d.Streams {
+			span := want[0]
+			if !slices.Contains(distributed, s.Name) {
+				span = want[1]
+			}
+			if s.Grain != pollers.Day || s.MaxSpan != span || s.LiveSpan != pollers.Day || s.Snapshot {
+				t.Errorf("%s: %+v, want a span of %v", distribution, s, span)
+			}
+		}
 	}
 }
 
 func FuzzFetch(f *testing.F) {
 	for _, seed := range []string{
-		string(answer(`{"2026-10-24":{"bad":1},"2026-10-25":{}}`)), string(answer(`{"2026-10-2\u0034":"no","x":[1]}`)), `{"error":{"type":"validation"}}`,
+		string(answer(`{"2026-10-25":{"bad":1}}`)), string(answer(`{"2026-10-2\u0035":"no","x":[1]}`)), `{"error":{"type":"validation"}}`,
 		`{"name":"ratings-report","records":{"":{"a":"\\\""}}}`, "\ufeff{}", "{\"name\":\"ratings-report\",\"records\":{\"\xff\":1e999}}",
 	} {
 		f.Add([]byte(seed))
@@ -462,100 +508,6 @@ func checkBucket(t *testing.T, all map[string]json.RawMessage, r events.Record) 
 	for name, value := range one {
 		if !strings.ContainsRune(name, '\ufffd') && !bytes.Equal(bytes.TrimSpace(all[name]), value) {
 			t.Fatalf("%q is %q in the record, %q in the response", name, value, all[name])
-		}
-	}
-}
-
-func FuzzDayName(f *testing.F) {
-	for _, seed := range []string{"2026-10-25", "2026-3-1", "0000-01-01", "9999-12-31", "2026-10-25 ", "26-10-25", "2026-10-25T00:00:00Z", "٢٠٢٦-10-25"} {
-		f.Add(seed, "Europe/Oslo")
-		f.Add(seed, "Africa/Cairo")
-	}
-	f.Fuzz(func(t *testing.T, name, zone string) {
-		loc, err := time.LoadLocation(zone)
-		if err != nil || zone == "" || zone == "Local" {
-			return
-		}
-		text, _ := json.Marshal(name)
-		p, _ := open(t, &vendor{body: answer(`{` + string(text) + `:{}}`)}, map[string]string{"TIMEZONE": zone})
-		records, err := pollertest.Collect(p, pollers.Window{
-			Stream: "chats/ratings", From: time.Date(1970, 1, 3, 0, 0, 0, 0, time.UTC), To: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
-		})
-		if err != nil || records[0].Key == "" {
-			return
-		}
-		start, err := time.Parse(time.RFC3339, records[0].Params["start"])
-		if err != nil || start.In(loc).Format(time.DateOnly) != name || start.Add(-1).In(loc).Format(time.DateOnly) == name {
-			t.Fatalf("%q in %s starts at %s (%v)", name, zone, records[0].Params["start"], err)
-		}
-	})
-}
-
-// century is a response of 36525 days, and the window that it is of.
-func century() ([]byte, pollers.Window) {
-	var b bytes.Buffer
-	b.WriteString(`{"name":"ratings-report","total":36525,"records":{`)
-	day := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	w := pollers.Window{Stream: "chats/ratings", From: day, To: day.AddDate(100, 0, 0)}
-	for ; day.Before(w.To); day = day.AddDate(0, 0, 1) {
-		if day.After(w.From) {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, `"%s":{"bad":%d,"chats":%d,"good":%d}`, day.Format(time.DateOnly), day.Day(), 100+day.Day(), day.Month())
-	}
-	b.WriteString(`}}`)
-	return b.Bytes(), w
-}
-
-func BenchmarkFetch(b *testing.B) {
-	body, w := century()
-	p, _ := open(b, &vendor{body: body}, map[string]string{"TIMEZONE": "UTC"})
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		n := 0
-		if _, err := p.Fetch(b.Context(), w, func(events.Record) error { n++; return nil }); err != nil || n != 36526 {
-			b.Fatal(n, err)
-		}
-	}
-}
-
-func BenchmarkFetchOfOneLargeBucket(b *testing.B) {
-	body := answer(`{"2026-10-24":{"note":"` + strings.Repeat("x", 1<<20) + `"}}`)
-	p, _ := open(b, &vendor{body: body}, nil)
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		if _, err := p.Fetch(b.Context(), october(b), func(events.Record) error { return nil }); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkSplit finds the buckets alone, without making records of them.
-func BenchmarkSplit(b *testing.B) {
-	body, _ := century()
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		n := 0
-		err := jsonsplit.Members(body, func(name string, value []byte) {
-			if name == "records" {
-				_ = jsonsplit.Members(value, func(string, []byte) { n++ })
-			}
-		})
-		if err != nil || n != 36525 {
-			b.Fatal(n, err)
-		}
-	}
-}
-
-func BenchmarkUnmarshalOfEncodingJSON(b *testing.B) {
-	body, _ := century()
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		var whole struct {
-			Records map[string]json.RawMessage `json:"records"`
-		}
-		if err := json.Unmarshal(body, &whole); err != nil || len(whole.Records) != 36525 {
-			b.Fatal(err)
 		}
 	}
 }

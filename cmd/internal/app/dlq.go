@@ -222,7 +222,7 @@ func (d *deadLetter) advice() string {
 	case events.StagePoll:
 		return fmt.Sprintf("The record could not travel as it is; the reason says which limit it exceeds. What is here is what was kept of it. `parley dlq drop %d` forgets it.", n)
 	case events.StageSink:
-		return fmt.Sprintf("The destination refused it. When the reason is gone, `parley dlq replay %d` delivers it to the sink %s alone. `parley dlq drop %d` forgets it.", n, d.Name, n)
+		return fmt.Sprintf("The destination refused it. `parley dlq drop %d` forgets it.", n)
 	default:
 		return fmt.Sprintf("Its headers are not a dead letter's. `parley dlq drop %d` forgets it.", n)
 	}
@@ -292,8 +292,7 @@ func (d *deadLetter) replay() (broker.Message, error) {
 		m.Subject = events.PublishedRawSubject(d.letter.Subject)
 		return m, nil
 	case events.StageSink:
-		m.Subject = events.ReplaySubject(d.Name, d.letter.Subject)
-		return m, nil
+		return m, errors.New("a sink's dead letters cannot be replayed by this version")
 	default:
 		return m, errors.New("what is here was cut, or cannot travel: it cannot be replayed; the vendor must be asked again")
 	}

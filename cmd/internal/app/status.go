@@ -122,7 +122,7 @@ func (a *App) status(ctx context.Context, b *broker.Broker, now time.Time) (s St
 		role, _, _ := strings.Cut(name, ".")
 		s.Alive[role]++
 	}
-	s.look(now)
+	s.look()
 	return s, err
 }
 
@@ -198,7 +198,7 @@ func (s *Status) addSink(ctx context.Context, b *broker.Broker, name string) err
 }
 
 // look finds what somebody should do that no source or sink says by itself.
-func (s *Status) look(now time.Time) {
+func (s *Status) look() {
 	if s.Raw > 0 && s.Alive["process"] == 0 {
 		s.Attention = append(s.Attention, fmt.Sprintf("%d records wait and no processor runs: start `parley process` or `parley run`", s.Raw))
 	}

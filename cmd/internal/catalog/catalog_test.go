@@ -38,6 +38,10 @@ var ways = map[string]map[string]way{
 		"in JSON": {map[string]string{"FORMAT": "json"}, events.ContentJSON},
 		"in XML":  {map[string]string{"FORMAT": "xml"}, events.ContentXML},
 	},
+	"livechat-reports": {
+		"by the day":  {map[string]string{"DISTRIBUTION": "day"}, events.ContentJSON},
+		"by the hour": {map[string]string{"DISTRIBUTION": "hour", "METHOD": "GET"}, events.ContentJSON},
+	},
 }
 
 func TestEveryRecordOfEveryVendorBecomesItsEntity(t *testing.T) {

@@ -2,7 +2,11 @@
 // document; where that leaves something open (errors, the header, line ends, the order of start and stop), it
 // takes the narrowest reading and answers text:
 // every value is quoted and quotes are doubled, there is a header, lines end with CRLF, start is not
-// nearer than stop, other parameters than the documented ones are refused.
+// nearer than stop, other parameters than the documented ones are refused, a row is of the day in which it began, and a command
+// without options lists everything.
+//
+// There are two users: a CCC agent, who sees all accounts, and an ordinary one, who sees one account and is forbidden the commands
+// for CCC agents.
 package cobrowsersim
 
 import (
@@ -21,16 +25,23 @@ import (
 
 const (
 	accessPath = "/generic/api/csv.php"
-	user       = "reporting@shop.example"
-	apiKey     = "4Wq8zRt2Kv6Ym9Bn3Hc7"
 	timezone   = "Europe/Amsterdam"
 	mostDays   = 2
 )
 
-// Sim serves one account. It is safe for concurrent use.
+// user is one who may ask. Its account is what an ordinary one sees; "" is a CCC agent, who sees all.
+type user struct{ name, apiKey, account string }
+
+func users() (ccc, ordinary user) {
+	return user{"reporting@shop.example", "4Wq8zRt2Kv6Ym9Bn3Hc7", ""}, user{"desk-viewer@shop.example", "9Jm3xLd7Qs5Gt2Vf8Pb4", accountID(0)}
+}
+
+// Sim serves one company. It is safe for concurrent use.
 type Sim struct {
 	account *simulated.Account
+	fields  *simulated.Fields
 	zone    *time.Location
+	people  map[string]int // the agents' places by the story's ids
 	handler http.Handler
 }
 
@@ -40,7 +51,10 @@ func New(o simulated.Options) *Sim {
 	if err != nil {
 		panic(err) // tzdata is linked in
 	}
-	s := &Sim{account: simulated.New(o), zone: zone}
+	s := &Sim{account: simulated.New(o), fields: o.Fields, zone: zone, people: make(map[string]int)}
+	for i, p := range s.account.Agents() {
+		s.people[p.ID] = i
+	}
 	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed)
 	return s
 }
@@ -48,36 +62,53 @@ func New(o simulated.Options) *Sim {
 // ServeHTTP implements http.Handler.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Variables reach the simulator at a base URL.
+// Variables reach the simulator at a base URL as the CCC agent.
 func (s *Sim) Variables(base string) map[string]string {
-	return map[string]string{"VENDOR": "cobrowser", "URL": base, "USER": user, "API_KEY": apiKey, "TIMEZONE": timezone}
+	ccc, _ := users()
+	return ccc.variables(base)
 }
+
+// OrdinaryVariables reach the simulator at a base URL as a user who is no CCC agent.
+func (s *Sim) OrdinaryVariables(base string) map[string]string {
+	_, ordinary := users()
+	return ordinary.variables(base)
+}
+
+func (u user) variables(base string) map[string]string {
+	return map[string]string{"VENDOR": "cobrowser", "URL": base, "USER": u.name, "API_KEY": u.apiKey, "TIMEZONE": timezone}
+}
+
+// sees tells whether a row is within the user's scope.
+func (u user) sees(r *row) bool { return u.account == "" || u.account == r.account }
 
 // Change edits n conversations: their successcode says so.
 func (s *Sim) Change(n int) int { return len(s.account.Change(n)) }
 
-// Ledger lists every conversation that is visible now. A conversation without a browse id has no key, nor
+// Ledger lists every record that the CCC agent can find now. A conversation without a browse id has no key, nor
 // has one whose row lacks a column: its values cannot be told apart.
 func (s *Sim) Ledger() []simulated.Entry {
-	var entries []simulated.Entry
-	for _, c := range s.account.Chats() {
-		e := simulated.Entry{Stream: "conversations", At: c.Start, Version: 1 + c.Edits, Malformed: c.Malformed}
-		if !c.RatedAt.IsZero() {
-			e.Version++
-		}
-		if !c.Malformed {
-			e.Key = accountID(&c) + "-" + browseID(&c) + "-" + strconv.FormatInt(c.Start.Unix(), 10)
-		}
-		entries = append(entries, e)
-	}
-	return entries
+	ccc, _ := users()
+	return s.ledger(ccc)
 }
 
-// commands are the documented ones; those with a range take start and stop.
-var commands = map[string]struct{ ranged bool }{
-	"conversations": {true}, "accounts": {}, "agents": {}, "cccagents": {}, "cccagentgroups": {}, "cccgroupaccounts": {},
-	"cccslotsactivity": {}, "accountspecshourly": {true}, "hostspecshourly": {true}, "emails": {true}, "hosts": {},
-	"agentactivity": {true}, "filterstatshourly": {true}, "slotsactivity": {true}, "agentperformance": {true},
+// OrdinaryLedger lists every record that the other user can find now.
+func (s *Sim) OrdinaryLedger() []simulated.Entry {
+	_, ordinary := users()
+	return s.ledger(ordinary)
+}
+
+func (s *Sim) ledger(u user) (entries []simulated.Entry) {
+	for _, c := range commands() {
+		if c.ccc && u.account != "" {
+			continue
+		}
+		for _, r := range c.rows(s) {
+			if u.sees(&r) {
+				entries = append(entries, simulated.Entry{Stream: c.name, Key: r.key, At: r.at, Version: 1 + r.edits, Malformed: r.malformed})
+			}
+		}
+	}
+	return entries
 }
 
 func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +125,8 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad query", http.StatusBadRequest)
 		return
 	}
-	if q.Get("user") != user || q.Get("apiKey") != apiKey {
+	u, known := authenticate(q)
+	if !known {
 		http.Error(w, "access denied", http.StatusUnauthorized)
 		return
 	}
@@ -102,34 +134,46 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
-	case ask.command != "conversations":
-		http.Error(w, "not simulated yet: "+ask.command, http.StatusNotImplemented)
+	case ask.command.ccc && u.account != "":
+		http.Error(w, "this command only works for CCC agents", http.StatusForbidden)
 	default:
 		w.Header().Set("Content-Type", "text/csv")
-		_, _ = w.Write(s.conversations(ask))
+		_, _ = w.Write(s.answer(u, ask))
 	}
+}
+
+func authenticate(q url.Values) (user, bool) {
+	ccc, ordinary := users()
+	for _, u := range []user{ccc, ordinary} {
+		if q.Get("user") == u.name && q.Get("apiKey") == u.apiKey {
+			return u, true
+		}
+	}
+	return user{}, false
 }
 
 // question is a valid request.
 type question struct {
-	command     string
+	command     command
 	start, stop int // days ago, both whole days
 	separator   string
 }
 
 func parse(q url.Values) (question, error) {
-	ask := question{command: q.Get("c"), separator: ";"}
-	command, known := commands[ask.command]
-	if !known {
-		return ask, fmt.Errorf("unknown command %q", ask.command)
+	ask := question{separator: ";"}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == q.Get("c") })
+	if i < 0 {
+		return ask, fmt.Errorf("unknown command %q", q.Get("c"))
 	}
+	ask.command = all[i]
 	allowed := []string{"user", "apiKey", "c", "csvseperator"}
-	if command.ranged {
+	if ask.command.ranged {
 		allowed = append(allowed, "start", "stop")
 	}
 	for name, values := range q {
 		if !slices.Contains(allowed, name) || len(values) != 1 {
-			return ask, fmt.Errorf("%s does not take %s, or not as often", ask.command, name)
+			return ask, fmt.Errorf("%s does not take %s, or not as often", ask.command.name, name)
 		}
 	}
 	if q.Has("csvseperator") {
@@ -166,13 +210,17 @@ func (s *Sim) midnight(ago int) time.Time {
 	return time.Date(y, m, d-ago, 0, 0, 0, 0, s.zone)
 }
 
-func (s *Sim) conversations(ask question) []byte {
+// answer gives the list that a user sees: of the days asked for, or all there is.
+func (s *Sim) answer(u user, ask question) []byte {
 	from, to := s.midnight(ask.start), s.midnight(ask.stop-1)
-	out := line(nil, columns, ask.separator)
-	for _, c := range s.account.Chats() {
-		if !c.Start.Before(from) && c.Start.Before(to) {
-			out = line(out, s.row(&c), ask.separator)
+	out := line(nil, ask.command.columns, ask.separator)
+	for _, r := range ask.command.rows(s) {
+		if u.sees(&r) && (!ask.command.ranged || !r.at.Before(from) && r.at.Before(to)) {
+			out = line(out, r.values, ask.separator)
 		}
+	}
+	if s.fields != nil {
+		out = line(out, s.specimen(ask.command, from), ask.separator)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package cobrowsersim_test
 
 import (
 	"encoding/csv"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -68,8 +69,14 @@ func TestWhatTheDocumentDoesNotAllowIsRefused(t *testing.T) {
 		"c=conversations&from=2026-10-01":                        400,
 		"c=chats":                                                400,
 		"":                                                       400,
-		"c=hosts":                                                501,
-		"c=agentperformance&start=1&stop=1":                      501,
+		"c=hosts":                                                200,
+		"c=hosts&start=0":                                        400,
+		"c=hosts&csvseperator=:":                                 200,
+		"c=cccslotsactivity":                                     200,
+		"c=cccslotsactivity&start=1&stop=1":                      400,
+		"c=agentperformance&start=1&stop=1":                      200,
+		"c=agentperformance&start=4&stop=1":                      400,
+		"c=emails&listoption=1":                                  400,
 		"c=hosts&start=1":                                        400,
 		"c=conversations&user=" + user + "&apiKey=wrong":         401,
 		"c=conversations&user=nobody&apiKey=" + key:              401,
@@ -137,8 +144,8 @@ func TestDaysAreWholeOnesOfAmsterdam(t *testing.T) {
 			}
 		}
 	}
-	if total != len(sim.Ledger()) || total != 120 {
-		t.Errorf("%d rows, %d in the ledger; want 120", total, len(sim.Ledger()))
+	if listed := len(conversations(sim)); total != listed || total != 120 {
+		t.Errorf("%d rows, %d in the ledger; want 120", total, listed)
 	}
 	if three := read(t, ask(sim, "c=conversations&start=3&stop=1"), ';'); len(three) < 20 {
 		t.Errorf("three days give %d rows", len(three))
@@ -169,7 +176,7 @@ func TestMalformedRowsLackAColumnOrABrowseID(t *testing.T) {
 		}
 	}
 	malformed := 0
-	for _, e := range sim.Ledger() {
+	for _, e := range conversations(sim) {
 		if e.Malformed != (e.Key == "") {
 			t.Errorf("entry %+v", e)
 		} else if e.Malformed {
@@ -183,20 +190,12 @@ func TestMalformedRowsLackAColumnOrABrowseID(t *testing.T) {
 
 func TestChangeEditsAsManyRowsAndNothingElse(t *testing.T) {
 	sim := cobrowsersim.New(options())
-	all := func() []string {
-		var out []string
-		for ago := range 8 {
-			body := ask(sim, "c=conversations&start="+strconv.Itoa(ago)+"&stop="+strconv.Itoa(ago)).Body.String()
-			out = append(out, strings.Split(body, "\r\n")...)
-		}
-		return out
-	}
 	for range 2 {
-		before := all()
+		before := everything(sim)
 		if n := sim.Change(4); n != 4 {
 			t.Fatalf("Change(4) = %d", n)
 		}
-		after, changed := all(), 0
+		after, changed := everything(sim), 0
 		for i := range before {
 			if before[i] != after[i] {
 				changed++
@@ -231,9 +230,175 @@ func TestAConversationShowsOnceItHasEndedUnderTheDayOfItsStart(t *testing.T) {
 	clock := now
 	o.LivePerHour, o.Now = 30, func() time.Time { return clock }
 	sim := cobrowsersim.New(o)
-	before := len(sim.Ledger())
+	before := len(conversations(sim))
 	clock = now.Add(2 * time.Hour)
-	if got := len(sim.Ledger()) - before; got != 60 {
+	if got := len(conversations(sim)) - before; got != 60 {
 		t.Errorf("%d conversations in two hours, want 60", got)
+	}
+}
+
+// documented are the commands and their columns, from the document.
+var documented = map[string]struct {
+	columns string
+	ranged  bool
+	ccc     bool
+}{
+	"conversations":    {"conversation_start browse_id account_id num_messages duration_secs avgMessageLength maxMessageLength last_agent_id reseller_id visitor_id requestType assigned_agent_id acceptUrl accept_host_id decisionTime firstResponseTime transcriptUrl avgResponseTime maxResponseTime successcode firstReplyTime", true, false},
+	"accounts":         {"id name postfix reseller_id", false, false},
+	"agents":           {"id username firstname lastname email account_id cccagent_id disabled", false, false},
+	"cccagents":        {"id username firstname lastname email cccaccount_id", false, true},
+	"cccagentgroups":   {"cccagent_id cccgroup_id cccgroup_name cccaccount_id", false, true},
+	"cccgroupaccounts": {"cccgroup_id account_id cccgroup_name cccaccount_id", false, true},
+	"cccslotsactivity": {"cccagent_id time_start action account_id browse_id session_id activity_id numslots_used numslots_max", false, true},
+	"accountspecshourly": {"account_id hourBegin_time hourEnd_time hourOfDay num_vists num_pageviews num_visitors num_reactive num_reactive_accepted" +
+		" num_proactive num_proactive_accepted", true, false},
+	"hostspecshourly": {"host_id hourBegin_time hourEnd_time hourOfDay num_vists num_pageviews num_visitors num_reactive num_reactive_accepted" +
+		" num_proactive num_proactive_accepted account_id", true, false},
+	"emails":        {"browse_id id timestamp agent_id to bcc subject from account_id", true, false},
+	"hosts":         {"id account_id hostname multiple_acc_id", false, false},
+	"agentactivity": {"agent_id time_start time_end state duration_secs account_id activity_id", true, false},
+	"filterstatshourly": {"account_id hourBegin_time hourEnd_time hourOfDay id filtername num_proactive num_proactive_accepted num_proactive_declined" +
+		" num_proactive_match num_proactive_cancelled num_proactive_no_availability num_proactive_expired num_proactive_ignored", true, false},
+	"slotsactivity": {"agent_id time_start action account_id browse_id session_id activity_id numslots_used numslots_max open_duration closed_duration" +
+		" new_duration sleeping_duration burning_duration presetName", true, false},
+	"agentperformance": {"agent_id session_id preset session_start numChats numBreaks numIgnored numAbandoned avgConcurrency firstResponseDuration" +
+		" openDuration closedDuration newDuration sleepingDuration burningDuration onlineDuration offlineDuration availableDuration idleDuration sessionDuration", true, false},
+}
+
+// conversations are those of the ledger.
+func conversations(sim *cobrowsersim.Sim) []simulated.Entry {
+	return slices.DeleteFunc(sim.Ledger(), func(e simulated.Entry) bool { return e.Stream != "conversations" })
+}
+
+// queries ask for all that there is of a command.
+func queries(command string) []string {
+	if !documented[command].ranged {
+		return []string{"c=" + command}
+	}
+	var out []string
+	for ago := range 9 {
+		out = append(out, "c="+command+"&start="+strconv.Itoa(ago)+"&stop="+strconv.Itoa(ago))
+	}
+	return out
+}
+
+// everything is every line of every list.
+func everything(sim *cobrowsersim.Sim) (lines []string) {
+	for _, command := range slices.Sorted(maps.Keys(documented)) {
+		for _, query := range queries(command) {
+			lines = append(lines, strings.Split(ask(sim, query).Body.String(), "\r\n")...)
+		}
+	}
+	return lines
+}
+
+func TestEveryCommandHasItsDocumentedColumnsAndItsLedger(t *testing.T) {
+	sim := cobrowsersim.New(options())
+	for command, d := range documented {
+		rows := 0
+		for _, query := range queries(command) {
+			got := read(t, ask(sim, query), ';')
+			if want := strings.Fields(d.columns); !slices.Equal(got[0], want) {
+				t.Fatalf("%s: columns %q, want %q", command, got[0], want)
+			}
+			rows += len(got) - 1
+		}
+		keys := map[string]bool{}
+		entries := 0
+		for _, e := range sim.Ledger() {
+			if e.Stream == command {
+				entries++
+				keys[e.Key] = true
+			}
+		}
+		if rows == 0 || rows != entries || command != "conversations" && len(keys) != rows {
+			t.Errorf("%s: %d rows, %d entries with %d keys in the ledger", command, rows, entries, len(keys))
+		}
+	}
+}
+
+func TestAskedAgainEveryListIsTheSame(t *testing.T) {
+	o := options()
+	clock := now
+	o.Now = func() time.Time { return clock }
+	sim := cobrowsersim.New(o)
+	before := everything(sim)
+	clock = now.Add(20 * time.Second) // the same hour, and nobody comes or goes
+	if after := everything(sim); !slices.Equal(before, after) {
+		t.Errorf("%d lines, then %d others", len(before), len(after))
+	}
+}
+
+func TestAnOrdinaryUserSeesOneAccountAndNoCCCCommand(t *testing.T) {
+	sim := cobrowsersim.New(options())
+	v := sim.OrdinaryVariables("")
+	login := url.Values{"user": {v["USER"]}, "apiKey": {v["API_KEY"]}}.Encode()
+	for command, d := range documented {
+		account := slices.Index(strings.Fields(d.columns), "account_id")
+		rows, want := 0, 0
+		for _, e := range sim.OrdinaryLedger() {
+			if e.Stream == command {
+				want++
+			}
+		}
+		for _, query := range queries(command) {
+			rec := ask(sim, query+"&"+login)
+			if d.ccc {
+				if rec.Code != http.StatusForbidden || want != 0 {
+					t.Errorf("%s: status %d, %d in the ledger", command, rec.Code, want)
+				}
+				continue
+			}
+			for _, row := range read(t, rec, ';')[1:] {
+				rows++
+				if account >= 0 && row[account] != "4101" {
+					t.Errorf("%s: a row of account %s", command, row[account])
+				}
+			}
+		}
+		if rows != want || !d.ccc && rows == 0 {
+			t.Errorf("%s: %d rows, %d in the ledger", command, rows, want)
+		}
+	}
+}
+
+func TestASpecimenHasEveryColumnInTheWindowThatIsAskedFor(t *testing.T) {
+	o := options()
+	o.Fields = simulated.NewFields()
+	sim := cobrowsersim.New(o)
+	for command, d := range documented {
+		for _, query := range queries(command) {
+			rows := read(t, ask(sim, query), ';')
+			if specimen := rows[len(rows)-1]; len(specimen) != len(strings.Fields(d.columns)) || slices.Contains(specimen, "") {
+				t.Errorf("%s: %q", query, specimen)
+			}
+		}
+	}
+	fields := map[string]int{}
+	for _, f := range o.Fields.All() {
+		fields[f.Endpoint]++
+	}
+	for command, d := range documented {
+		if got, want := fields["c="+command], len(strings.Fields(d.columns)); got != want {
+			t.Errorf("%s: %d fields noted, want %d", command, got, want)
+		}
+	}
+}
+
+func TestWhatGoesOnHasNoEndAndWhatEndedHas(t *testing.T) {
+	sim := cobrowsersim.New(options())
+	open := 0
+	for _, query := range queries("agentactivity") {
+		for _, row := range read(t, ask(sim, query), ';')[1:] {
+			if row[2] == "" {
+				open++
+			}
+			if (row[2] == "") != (row[4] == "") {
+				t.Errorf("row %q", row)
+			}
+		}
+	}
+	if open != 6 {
+		t.Errorf("%d states go on, want one of each agent", open)
 	}
 }

@@ -1,26 +1,17 @@
 package livechatreportssim
 
 import (
-	"fmt"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
-
-// parameters are a request's, by the names of the query form: filters.from.
-type parameters map[string]any
-
-// flatten adds the leaves of a JSON object; an empty object is a leaf.
-func (p parameters) flatten(prefix string, object map[string]any) {
-	for name, value := range object {
-		if inner, ok := value.(map[string]any); ok && len(inner) > 0 {
-			p.flatten(prefix+name+".", inner)
-		} else {
-			p[prefix+name] = value
-		}
-	}
-}
 
 // query is a request that is well formed.
 type query struct {
@@ -29,6 +20,7 @@ type query struct {
 	zone         *time.Location
 	from, to     time.Time // both inclusive
 	given        bool      // the range was in the request
+	conditions   []condition
 }
 
 // bucketForm is how a bucket is named, by distribution. Only the form of days is known; the others are guesses.
@@ -38,131 +30,187 @@ func bucketForm() map[string]string {
 	}
 }
 
-// otherFilters are documented and not simulated.
-func otherFilters() []string {
-	return []string{
-		"properties", "agents", "tags", "sales", "goals", "surveys", "event_types", "groups", "greetings",
-		"agent_response", "customer_countries",
-	}
+// family is the group of methods that take the same parameters: chats, agents, tags, stats.
+func family(report string) string {
+	name, _, _ := strings.Cut(report, "/")
+	return name
 }
 
-func (s *Sim) check(p parameters) (query, error) {
-	if err := p.checkNames(); err != nil {
-		return query{}, err
+// distributions are what a report takes; none, of one that has no such parameter.
+func distributions(report string) []string {
+	switch family(report) {
+	case "chats":
+		return []string{"hour", "day", "day-hours", "month", "year"}
+	case "agents":
+		return []string{"hour", "day"}
 	}
-	q := query{distribution: "day", zone: s.home, to: s.account.Now()}
+	return nil
+}
+
+// texts are a query's values of one name. From a body come the values of encoding/json instead.
+type texts []string
+
+func readParameters(r *http.Request) (map[string]any, error) {
+	switch r.Method {
+	case http.MethodGet:
+		return fromQuery(r)
+	case http.MethodPost:
+		return fromBody(r)
+	}
+	return nil, refuse(http.StatusMethodNotAllowed, "validation", "use POST or GET")
+}
+
+// property is the documented form of a property's name in a query.
+var property = regexp.MustCompile(`^properties\[([^\[\]]+)\]\[([^\[\]]+)\]$`)
+
+// fromQuery makes a body's tree of names with dots; properties are in square brackets.
+func fromQuery(r *http.Request) (map[string]any, error) {
+	tree := map[string]any{}
+	for name, values := range r.URL.Query() {
+		path, ok := pathOf(name)
+		if !ok || !put(tree, path, texts(values)) {
+			return nil, invalid("malformed parameter " + name)
+		}
+	}
+	return tree, nil
+}
+
+// pathOf splits a name, whose properties may hold dots: filters.properties[routing][was.transferred].values.
+func pathOf(name string) ([]string, bool) {
+	start, end := strings.Index(name, "["), strings.LastIndex(name, "]")
+	if start < 0 {
+		path := strings.Split(name, ".")
+		return path, len(path) < 2 || path[1] != "properties"
+	}
+	if end < start {
+		return nil, false
+	}
+	head, inner, tail := strings.TrimSuffix(name[:start], "properties"), name[start:end+1], name[end+1:]
+	match := property.FindStringSubmatch("properties" + inner)
+	if head != "filters." || match == nil || !strings.HasPrefix(tail, ".") {
+		return nil, false
+	}
+	return append([]string{"filters", "properties", match[1], match[2]}, strings.Split(tail[1:], ".")...), true
+}
+
+func put(tree map[string]any, path []string, value texts) bool {
+	for _, name := range path[:len(path)-1] {
+		inner, there := tree[name]
+		if !there {
+			inner = map[string]any{}
+			tree[name] = inner
+		}
+		object, ok := inner.(map[string]any)
+		if !ok {
+			return false
+		}
+		tree = object
+	}
+	last := path[len(path)-1]
+	_, there := tree[last]
+	tree[last] = value
+	return !there && last != ""
+}
+
+func fromBody(r *http.Request) (map[string]any, error) {
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, refuse(http.StatusUnsupportedMediaType, "validation", "Content-Type must be application/json")
+	}
+	if r.URL.RawQuery != "" {
+		return nil, invalid("a POST takes its parameters from the body")
+	}
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return nil, invalid("unreadable body")
+	}
+	var body map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&body) != nil || body == nil {
+		return nil, invalid("the body is no JSON object")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, invalid("the body goes on after its object")
+	}
+	return body, nil
+}
+
+func (s *Sim) check(report string, p map[string]any) (query, error) {
+	q := query{report: report, distribution: "day", zone: s.home, to: s.account.Now()}
 	q.from = q.to.Add(-defaultRange)
-	for _, step := range []func(*query) error{p.readDistribution, p.readZone, p.readRange, p.checkFilters} {
-		if err := step(&q); err != nil {
-			return query{}, err
+	for name, value := range p {
+		var err error
+		switch allowed := distributions(report); {
+		case name == "distribution" && allowed != nil:
+			err = q.readDistribution(value, allowed)
+		case name == "timezone":
+			err = q.readZone(value)
+		case name == "filters":
+			err = q.readFilters(value)
+		default:
+			err = invalid("unknown parameter " + name)
+		}
+		if err != nil {
+			return q, err
 		}
 	}
 	return q, nil
 }
 
-func (p parameters) checkNames() error {
-	for name := range p {
-		top, rest, _ := strings.Cut(name, ".")
-		filter := strings.FieldsFunc(rest, func(r rune) bool { return r == '.' || r == '[' })
-		known := name == "distribution" || name == "timezone" || name == "filters" || name == "filters.from" || name == "filters.to"
-		if !known && (top != "filters" || len(filter) == 0 || !slices.Contains(otherFilters(), filter[0])) {
-			return invalid(fmt.Sprintf("unknown parameter %q", name))
-		}
+func (q *query) readDistribution(value any, allowed []string) (err error) {
+	if q.distribution, err = text("distribution", value); err == nil && !slices.Contains(allowed, q.distribution) {
+		err = invalid("`distribution` must be one of " + strings.Join(allowed, ", "))
 	}
-	return nil
+	return err
 }
 
-func (p parameters) readDistribution(q *query) error {
-	value, given := p["distribution"]
-	if !given {
-		return nil
+func (q *query) readZone(value any) error {
+	name, err := text("timezone", value)
+	if err != nil {
+		return err
 	}
-	text, _ := value.(string)
-	if _, ok := bucketForm()[text]; !ok {
-		return invalid("`distribution` must be one of hour, day, day-hours, month, year")
-	}
-	q.distribution = text
-	return nil
-}
-
-func (p parameters) readZone(q *query) error {
-	value, given := p["timezone"]
-	if !given {
-		return nil
-	}
-	text, _ := value.(string)
-	zone, err := time.LoadLocation(text)
-	if err != nil || text == "" || text == "Local" {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "" || name == "Local" {
 		return invalid("`timezone` must be an IANA time zone")
 	}
 	q.zone = zone
 	return nil
 }
 
-// readRange wants exactly one complete pair of times where there are filters.
-func (p parameters) readRange(q *query) error {
-	if !p.hasFilters() {
-		return nil
-	}
-	var pairs []string
-	for _, prefix := range []string{"filters", "filters.greetings", "filters.surveys"} {
-		_, from := p[prefix+".from"]
-		_, to := p[prefix+".to"]
-		if from != to {
-			return invalid("`" + prefix + "` must have both from and to")
-		}
-		if from {
-			pairs = append(pairs, prefix)
+// text reads one text.
+func text(name string, value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case texts:
+		if len(v) == 1 {
+			return v[0], nil
 		}
 	}
-	if len(pairs) != 1 {
-		return invalid("`filters` must contain exactly one pair of time-based filters")
-	}
-	return p.readTimes(q, pairs[0])
+	return "", invalid("`" + name + "` must be one string")
 }
 
-func (p parameters) hasFilters() bool {
-	for name := range p {
-		if name == "filters" || strings.HasPrefix(name, "filters.") {
-			return true
-		}
+// truth reads true or false.
+func truth(name string, value any) (bool, error) {
+	if v, ok := value.(bool); ok {
+		return v, nil
 	}
-	return false
-}
-
-func (p parameters) readTimes(q *query, prefix string) (err error) {
-	if q.from, err = p.readTime(prefix + ".from"); err != nil {
-		return err
+	if v, ok := value.(texts); ok && len(v) == 1 && (v[0] == "true" || v[0] == "false") {
+		return v[0] == "true", nil
 	}
-	if q.to, err = p.readTime(prefix + ".to"); err != nil {
-		return err
-	}
-	if q.to.Before(q.from) {
-		return invalid("`" + prefix + ".from` must not be after `to`")
-	}
-	if q.to.Sub(q.from) > 10*366*24*time.Hour {
-		return invalid("the range is too long")
-	}
-	q.given = true
-	return nil
+	return false, invalid("`" + name + "` must be a bool")
 }
 
 var timeForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$`)
 
-func (p parameters) readTime(name string) (time.Time, error) {
-	text, _ := p[name].(string)
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || !timeForm.MatchString(text) {
+func moment(name string, value any) (time.Time, error) {
+	form, err := text(name, value)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, form)
+	if err != nil || !timeForm.MatchString(form) {
 		return time.Time{}, invalid("`" + name + "` must be a time compatible with RFC 3339")
 	}
 	return t, nil
-}
-
-func (p parameters) checkFilters(*query) error {
-	for name := range p {
-		if strings.HasPrefix(name, "filters.") && name != "filters.from" && name != "filters.to" {
-			return invalid("`" + name + "` is not simulated")
-		}
-	}
-	return nil
 }

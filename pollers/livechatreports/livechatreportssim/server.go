@@ -1,8 +1,10 @@
 // Package livechatreportssim is the LiveChat Reports API v3.6 over an invented account, strict after its document
-// (livechat-reports-v3.6.txt): chats/total_chats and chats/ratings, POST with a JSON body or GET with a
-// query. What the document leaves open is decided here: errors look like those of LiveChat's sibling APIs, a chat counts on the day on
+// (livechat-reports-v3.6.txt): all its methods, POST with a JSON body or GET with a
+// query, all filters. What the document leaves open is decided here: errors look like those of LiveChat's sibling APIs, a chat counts on the day on
 // which it started, both ends of the range are inclusive, every bucket of the range is in the answer ({} when nothing
-// happened), zero counters are left out. Documented filters other than from and to are refused as not simulated.
+// happened), zero counters are left out, buckets other than days are named "2026-10-25 13:00", "13:00", 2026-10 and 2026, a greeting is sent when its chat
+// starts, several surveys with times count as one pair, a query has no form for surveys. Known properties are routing.continuous and
+// routing.unreplied; chats lack every other one.
 package livechatreportssim
 
 import (
@@ -10,8 +12,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -31,6 +31,7 @@ const (
 	accountZone  = "Europe/Oslo" // of the agent whose token it is
 	maxBody      = 1 << 20
 	defaultRange = 7 * 24 * time.Hour
+	longestRange = 10 * 366 * 24 * time.Hour
 )
 
 // Sim is the simulator. It is safe for concurrent use.
@@ -40,10 +41,11 @@ type Sim struct {
 	home    *time.Location
 	broken  map[bucketOf]bool
 
-	mu    sync.Mutex
-	zone  *time.Location // of the last request
-	asked map[asked]bool
-	edits map[int]edit // by chat number
+	mu        sync.Mutex
+	greetings int
+	last      query // of chats/greetings_conversion
+	asked     map[string]query
+	canceled  map[int]int // greetings that were dismissed later, by the number of the chat
 }
 
 // New makes a simulator; its story is simulated.New(o).
@@ -54,11 +56,18 @@ func New(o simulated.Options) *Sim {
 	}
 	account := simulated.New(o)
 	s := &Sim{
-		account: account, home: home, zone: home, broken: brokenBuckets(account.Options(), home),
-		asked: map[asked]bool{}, edits: map[int]edit{},
+		account: account, home: home, broken: brokenBuckets(account.Options(), home), greetings: greetings,
+		last: query{distribution: "day", zone: home}, asked: map[string]query{}, canceled: map[int]int{},
 	}
 	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed)
 	return s
+}
+
+// Greet gives the account so many greetings, over which the chats are spread.
+func (s *Sim) Greet(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.greetings = n
 }
 
 // ServeHTTP implements http.Handler.
@@ -109,11 +118,12 @@ func (s *Sim) answer(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.check(parameters)
+	q, err := s.check(report, parameters)
 	if err != nil {
 		return nil, err
 	}
-	q.report = report
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.tell(q), nil
 }
 
@@ -126,46 +136,4 @@ func authorize(r *http.Request) error {
 		}
 	}
 	return refuse(http.StatusUnauthorized, "authentication", "Invalid access token")
-}
-
-func readParameters(r *http.Request) (parameters, error) {
-	switch r.Method {
-	case http.MethodGet:
-		return fromQuery(r)
-	case http.MethodPost:
-		return fromBody(r)
-	}
-	return nil, refuse(http.StatusMethodNotAllowed, "validation", "use POST or GET")
-}
-
-func fromQuery(r *http.Request) (parameters, error) {
-	p := parameters{}
-	for name, values := range r.URL.Query() {
-		if len(values) == 1 {
-			p[name] = values[0]
-		} else {
-			p[name] = values
-		}
-	}
-	return p, nil
-}
-
-func fromBody(r *http.Request) (parameters, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, refuse(http.StatusUnsupportedMediaType, "validation", "Content-Type must be application/json")
-	}
-	if r.URL.RawQuery != "" {
-		return nil, invalid("a POST takes its parameters from the body")
-	}
-	text, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
-	if err != nil {
-		return nil, invalid("unreadable body")
-	}
-	var body map[string]any
-	if json.Unmarshal(text, &body) != nil || body == nil {
-		return nil, invalid("the body is no JSON object")
-	}
-	p := parameters{}
-	p.flatten("", body)
-	return p, nil
 }

@@ -145,7 +145,7 @@ func TestWhatHasNoKeyOrNoRowIsMalformed(t *testing.T) {
 	over := record(key, header, full)
 	over.Parts[0].Body.Size = events.MaxRecordBytes + 1
 	other := record(key, header, full)
-	other.Stream = "hosts"
+	other.Stream = "chats"
 	for name, test := range map[string]struct {
 		record *events.Record
 		want   string
@@ -165,7 +165,7 @@ func TestWhatHasNoKeyOrNoRowIsMalformed(t *testing.T) {
 		"no column of the key": {record("", strings.Replace(header, "browse_id", "visit_id", 1), full), "browse_id"},
 		"a row too large":      {over, "bytes long"},
 		"endless columns":      {record("", header, strings.Repeat(";", 1<<20)), "columns"},
-		"another stream":       {other, "hosts"},
+		"another stream":       {other, "chats"},
 	} {
 		t.Run(name, func(t *testing.T) { processortest.Malformed(t, cobrowser.Normalize, test.record, test.want) })
 	}
@@ -180,13 +180,13 @@ func FuzzNormalize(f *testing.F) {
 	}
 	processortest.Fuzz(f, cobrowser.Normalize, func(body []byte) *events.Record {
 		r := processortest.Record("cobrowser", "conversations", "", "Europe/Amsterdam", "", events.ContentCSV, string(body))
-		r.Params, r.Key = map[string]string{"separator": ";"}, fuzzKey(string(body))
+		r.Params, r.Key = map[string]string{"separator": ";"}, fuzzKey("conversations", string(body))
 		return r
 	})
 }
 
 // fuzzKey is what encoding/csv makes of a record's key.
-func fuzzKey(body string) string {
+func fuzzKey(stream, body string) string {
 	parser := csv.NewReader(strings.NewReader(body))
 	parser.Comma, parser.LazyQuotes, parser.FieldsPerRecord = ';', true, -1
 	rows, err := parser.ReadAll()
@@ -199,8 +199,7 @@ func fuzzKey(body string) string {
 			value[rows[0][i]] = rows[1][i]
 		}
 	}
-	started, _ := events.CobrowserTime(value["conversation_start"], "Europe/Amsterdam")
-	return events.CobrowserConversationKey(value["account_id"], value["browse_id"], started)
+	return events.CobrowserKey(stream, func(column string) string { return value[column] }, "Europe/Amsterdam")
 }
 
 func BenchmarkNormalize(b *testing.B) {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/parley-stream/parley/events"
@@ -153,11 +154,42 @@ func (r *row) number(name string) *float64 {
 		return nil // ParseFloat also reads 0x1p2, 1_0, inf and nan
 	}
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n < 0 || math.Signbit(n) {
-		return nil
+	if err != nil || n < 0 || math.Signbit(n) || n >= 1<<53 {
+		return nil // from 2^53 on a float64 does not hold every whole number
 	}
 	r.taken[i] = true
 	return &n
+}
+
+// measures takes the columns that hold numbers, by their names; nil where none does.
+func (r *row) measures(columns ...string) map[string]float64 {
+	var out map[string]float64
+	for _, column := range columns {
+		if n := r.number(column); n != nil {
+			if out == nil {
+				out = make(map[string]float64, len(columns))
+			}
+			out[column] = *n
+		}
+	}
+	return out
+}
+
+// time takes a column that holds a time; any other text is left for attributes.
+func (r *row) time(name, timezone string) time.Time {
+	t, ok := events.CobrowserTime(r.raw(name), timezone)
+	if ok {
+		r.take(name)
+	}
+	return t
+}
+
+// named takes a column that holds an id; nil is unknown.
+func (r *row) named(name string) *events.Named {
+	if id := r.take(name); id != "" {
+		return &events.Named{ID: id}
+	}
+	return nil
 }
 
 // count takes a column that holds a whole number, not below zero.

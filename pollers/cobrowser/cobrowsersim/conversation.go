@@ -10,33 +10,51 @@ import (
 	"github.com/parley-stream/parley/pollers/simulated"
 )
 
-var columns = []string{
-	"conversation_start", "browse_id", "account_id", "num_messages", "duration_secs", "avgMessageLength", "maxMessageLength",
-	"last_agent_id", "reseller_id", "visitor_id", "requestType", "assigned_agent_id", "acceptUrl", "accept_host_id",
-	"decisionTime", "firstResponseTime", "transcriptUrl", "avgResponseTime", "maxResponseTime", "successcode", "firstReplyTime",
+func conversationColumns() []string {
+	return []string{
+		"conversation_start", "browse_id", "account_id", "num_messages", "duration_secs", "avgMessageLength", "maxMessageLength",
+		"last_agent_id", "reseller_id", "visitor_id", "requestType", "assigned_agent_id", "acceptUrl", "accept_host_id",
+		"decisionTime", "firstResponseTime", "transcriptUrl", "avgResponseTime", "maxResponseTime", "successcode", "firstReplyTime",
+	}
 }
-
-func accountID(c *simulated.Chat) string { return strconv.Itoa(4101 + c.Department) }
 
 func browseID(c *simulated.Chat) string { return strconv.Itoa(70_000_000 + 37*c.Number) }
 
-// row gives the values of one conversation. Malformed ones lack their browse id or a whole column.
-func (s *Sim) row(c *simulated.Chat) []string {
+func (s *Sim) conversations() (rows []row) {
+	for _, c := range s.account.Chats() {
+		r := row{values: s.conversation(&c), at: c.Start, account: accountID(c.Department), edits: c.Edits, malformed: c.Malformed}
+		if !c.RatedAt.IsZero() {
+			r.edits++
+		}
+		if !c.Malformed {
+			r.key = r.account + "-" + browseID(&c) + "-" + strconv.FormatInt(c.Start.Unix(), 10)
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// chatAgent is the id of a chat's nth agent; "" of a chat without.
+func (s *Sim) chatAgent(c *simulated.Chat, n int) string {
+	if n < 0 || n >= len(c.Agents) {
+		return ""
+	}
+	return agentID(s.people[c.Agents[n].ID], c.Department)
+}
+
+// conversation gives the values of one. Malformed ones lack their browse id or a whole column.
+func (s *Sim) conversation(c *simulated.Chat) []string {
 	average, longest := lengths(c)
 	first, averageWait, longestWait := waits(c)
-	last, assigned := "", ""
-	if n := len(c.Agents); n > 0 {
-		last, assigned = c.Agents[n-1].ID, c.Agents[0].ID
-	}
 	values := []string{
-		c.Start.In(s.zone).Format("Mon, 02 Jan 2006 15:04:05 -0700"), browseID(c), accountID(c), strconv.Itoa(len(c.Messages)),
-		seconds(c.End.Sub(c.Start)), average, longest, last, "77", c.Visitor.ID,
-		[]string{"ask_proactive", "ask_reactive"}[c.Number%2], assigned, c.PageURL, strconv.Itoa(3101 + c.Department),
+		s.rfc2822(c.Start), browseID(c), accountID(c.Department), strconv.Itoa(len(c.Messages)),
+		seconds(c.End.Sub(c.Start)), average, longest, s.chatAgent(c, len(c.Agents)-1), resellerID, c.Visitor.ID,
+		[]string{"ask_proactive", "ask_reactive"}[c.Number%2], s.chatAgent(c, 0), c.PageURL, hostID(c.Department),
 		strconv.Itoa(c.Number % 30), first, fmt.Sprintf("https://transcripts.shop.example/read?b=%s&t=%08x", browseID(c), uint32(c.Number)*2654435761),
 		averageWait, longestWait, successcode(c), first,
 	}
 	if c.Malformed && c.Number%2 == 0 {
-		values[slices.Index(columns, "browse_id")] = ""
+		values[slices.Index(conversationColumns(), "browse_id")] = ""
 	} else if c.Malformed {
 		values = slices.Delete(values, len(values)-2, len(values)-1)
 	}

@@ -1,0 +1,106 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+)
+
+func TestScanGivesWhatIsThereAndEnds(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	scan := func(filters []string, from time.Time) (got []uint64) {
+		t.Helper()
+		err := b.Scan(t.Context(), broker.Events, filters, from, func(m broker.Message) error {
+			got = append(got, m.Sequence)
+			// What comes while it is read is not part of it: it would never end.
+			publishEvents(t, b, 1)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := scan(nil, time.Time{}); got != nil {
+		t.Errorf("an empty stream gave %v", got)
+	}
+	publish(t, b, event("a"), event("b"), event("a"))
+	if got := scan(nil, time.Time{}); !slices.Equal(got, []uint64{1, 2, 3}) {
+		t.Errorf("everything: %v", got)
+	}
+	if got := scan([]string{event("b").Subject}, time.Time{}); !slices.Equal(got, []uint64{2}) {
+		t.Errorf("one subject: %v", got)
+	}
+	if got := scan([]string{event("none").Subject}, time.Time{}); got != nil {
+		t.Errorf("a subject without messages gave %v", got)
+	}
+	if got := scan(nil, time.Now().Add(time.Hour)); got != nil {
+		t.Errorf("from the future: %v", got)
+	}
+	enough := errors.New("enough")
+	if err := b.Scan(t.Context(), broker.Events, nil, time.Time{}, func(broker.Message) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("%v; want the visitor's error", err)
+	}
+}
+
+func TestRemoveIsForGoodAndTwiceIsNoError(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	publish(t, b, event("a"), event("b"))
+	for range 2 {
+		if err := b.Remove(t.Context(), broker.Events, 1); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := b.Read(t.Context(), broker.Events, 1); !errors.Is(err, broker.ErrNotFound) {
+		t.Errorf("%v; want it gone", err)
+	}
+	if got := size(t, b, broker.Events).Messages; got != 1 {
+		t.Errorf("%d messages are left", got)
+	}
+}
+
+func TestWhatIsStuckInAWorkQueueIsRemovedAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	queue := broker.ConsumerConfig{
+		Stream: broker.Windows, Name: "poll-eu", Filters: []string{events.WindowSubjects + ".eu.>"}, MaxAckPending: 2, AckWait: time.Minute,
+	}
+	consumer, err := b.Consumer(t.Context(), queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var subjects []string
+	for i := range 5 {
+		subjects = append(subjects, fmt.Sprintf("%s.eu.chats.w%d", events.WindowSubjects, i))
+		publish(t, b, broker.Message{Subject: subjects[i]})
+	}
+	// As a dying server leaves it: the consumer's state is past the first two, and they are there. The third is delivered, two wait.
+	if _, err := admin(t, b).ResetConsumerToSequence(t.Context(), broker.Windows, queue.Name, 3); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := consumer.Next(t.Context(), 1); err != nil || len(got) != 1 || got[0].Sequence != 3 {
+		t.Fatalf("%v, %v; want the third", sequences(got), err)
+	}
+	removed, err := b.RemoveDone(t.Context(), broker.Windows, queue.Name, subjects)
+	if err != nil || removed != 2 {
+		t.Errorf("%d were removed, %v; want the two that are stuck", removed, err)
+	}
+	left, err := b.Subjects(t.Context(), broker.Windows, ">")
+	if err != nil || len(left) != 3 || left[subjects[0]]+left[subjects[1]] > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	// Nothing is delivered and nothing waits: what is there all the same is stuck.
+	if _, err := admin(t, b).ResetConsumerToSequence(t.Context(), broker.Windows, queue.Name, 6); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err := b.RemoveDone(t.Context(), broker.Windows, queue.Name, subjects); err != nil || removed != 3 {
+		t.Errorf("%d were removed, %v; want the rest", removed, err)
+	}
+}
