@@ -28,6 +28,7 @@ import (
 	normlivechatreports "github.com/parley-stream/parley/processors/normalize/livechatreports"
 	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
 	"github.com/parley-stream/parley/processors/page"
+	"github.com/parley-stream/parley/processors/privacy"
 	"github.com/parley-stream/parley/processors/timing"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
@@ -77,6 +78,34 @@ func Enrichments() []Enrichment {
 		{"content", func(*config.Config) processors.Enricher { return content.New() }},
 		{"timing", func(*config.Config) processors.Enricher { return timing.New() }},
 	}
+}
+
+// Privacy is what keeps personal data in.
+type Privacy interface {
+	processors.Guard
+	// Log treats what is logged.
+	Log(text string) string
+	// String tells the policy.
+	String() string
+}
+
+// OpenPrivacy gives nil where no policy is configured, or a wrong one, whose faults it then notes.
+func OpenPrivacy(c *config.Config) Privacy {
+	if c.Privacy == "" {
+		return nil
+	}
+	policy, faults := privacy.New(c.Privacy, c.PrivacyKey.Reveal())
+	for _, f := range faults {
+		if f.Key {
+			c.Fault("PRIVACY_KEY", f.Want)
+			continue
+		}
+		c.Fault("PRIVACY", f.Want)
+	}
+	if policy == nil {
+		return nil
+	}
+	return policy
 }
 
 // Sink is a kind of destination.
