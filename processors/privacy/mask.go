@@ -22,11 +22,19 @@ func Mask(s string) string {
 	if !suspicious(s) {
 		return s
 	}
-	s = maskEmails(s)
+	return maskNumbers(maskEmails(s))
+}
+
+func maskNumbers(s string) string {
 	var out strings.Builder
+	var r run
 	copied := 0
 	for i := 0; i < len(s); {
-		end, mask := number(s, i)
+		if c := s[i]; c == ' ' || c|0x20 >= 'g' && c|0x20 <= 'z' && i > 0 && alphanumeric(s[i-1]) {
+			i++ // nothing begins here
+			continue
+		}
+		end, mask := r.at(s, i)
 		if end > i && mask != "" {
 			out.WriteString(s[copied:i])
 			out.WriteString(mask)
@@ -115,8 +123,8 @@ func inAddress(r rune) bool {
 		r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r))
 }
 
-// number reads what begins at i: where it ends, and the mask that it needs, "" for none. The end is i when nothing begins there.
-func number(s string, i int) (end int, mask string) {
+// at reads what begins at i: where it ends, and the mask that it needs, "" for none. The end is i when nothing begins there.
+func (r *run) at(s string, i int) (end int, mask string) {
 	c := s[i]
 	letter := c|0x20 >= 'a' && c|0x20 <= 'z'
 	if letter || c >= '0' && c <= '9' || c == ':' {
@@ -139,7 +147,7 @@ func number(s string, i int) (end int, mask string) {
 			return i, ""
 		}
 	}
-	return digits(s, i)
+	return r.number(s, i)
 }
 
 func alphanumeric(c byte) bool {
@@ -258,18 +266,18 @@ func separator(s string) int {
 	return 0
 }
 
-// run is a number as it is written: its digits in groups.
+// run is a number as it is written: its digits in groups. Its room is used again and again.
 type run struct {
 	digits []byte
-	ends   []int // after each digit
-	groups []int // how many digits each has
-	seps   []string
+	ends   []int    // after each digit
+	groups []int    // how many digits each has
+	seps   []string // between the groups
 	plus   bool
 }
 
-// digits reads a number with its separators and tells what it is.
-func digits(s string, i int) (end int, mask string) {
-	r := read(s, i)
+// number reads a number with its separators and tells what it is.
+func (r *run) number(s string, i int) (end int, mask string) {
+	r.read(s, i)
 	if len(r.digits) == 0 {
 		return i, ""
 	}
@@ -279,18 +287,25 @@ func digits(s string, i int) (end int, mask string) {
 	if r.card() {
 		return r.ends[len(r.ends)-1], maskCard
 	}
-	if r.phone() {
-		return r.ends[len(r.ends)-1], maskPhone
+	if last := r.ends[len(r.ends)-1]; r.phone() && !letterAt(s[:i], true) && !letterAt(s[last:], false) {
+		return last, maskPhone
 	}
 	return r.ends[r.groups[0]-1], ""
 }
 
+// letterAt tells whether a text ends, or begins, with a letter: digits beside it are part of an identifier.
+func letterAt(s string, end bool) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	if end {
+		r, _ = utf8.DecodeLastRuneInString(s)
+	}
+	return unicode.IsLetter(r)
+}
+
 const maxDigits = 40
 
-func read(s string, i int) (r run) {
-	var digitsRoom [maxDigits]byte
-	var endsRoom [maxDigits]int
-	r.digits, r.ends = digitsRoom[:0], endsRoom[:0]
+func (r *run) read(s string, i int) {
+	r.digits, r.ends, r.groups, r.seps, r.plus = r.digits[:0], r.ends[:0], r.groups[:0], r.seps[:0], false
 	k := i
 	if s[k] == '+' {
 		r.plus = true
@@ -299,6 +314,9 @@ func read(s string, i int) (r run) {
 	group, from := 0, k
 	for k < len(s) && len(r.digits) < maxDigits {
 		if value, size, ok := digit(s[k:]); ok {
+			if group == 0 && k > i && s[k] < utf8.RuneSelf && ipAddress(s, k) > k {
+				break
+			}
 			if group == 0 && len(r.digits) > 0 {
 				r.seps = append(r.seps, s[from:k])
 			}
@@ -320,7 +338,6 @@ func read(s string, i int) (r run) {
 	if group > 0 {
 		r.groups = append(r.groups, group)
 	}
-	return r
 }
 
 // date gives how many digits at the beginning are a date: 2026-10-01, 1.10.2026, 10/01/26. Something else may follow it, after another separator.

@@ -33,7 +33,8 @@
 // id, vendor, source and vendor_id cannot be changed, and stand in subjects: where a vendor's id is an e-mail address (LiveChat's agents in
 // reports), it is published. Numbers, times and words of a fixed list can be kept or dropped alone, and pass rules for what holds them
 // that say otherwise; fields that a schema requires pass *=drop. A first name alone, a nickname or a misspelt address is not found in text. Mask
-// knows formats, not meaning: numbers of nine digits count as telephone numbers. RAW, and the bytes of dead letters, are the vendor's as they
+// knows formats, not meaning: numbers of nine digits count as telephone numbers, and those written together with letters do not; ids lose only
+// e-mail addresses. RAW, and the bytes of dead letters, are the vendor's as they
 // were; PARLEY_RAW_RETENTION shortens the former. The digest of an event is that of its content before: who knows all of
 // an entity but one value can try values out.
 package privacy
@@ -381,9 +382,11 @@ func (t *treatment) free(m map[string]any, path []string) {
 			continue
 		}
 		a, itself := t.policy.decide(t.kind, at)
-		if source, is := originals[strings.Join(at, ".")]; is && a != drop {
-			if of, _ := t.policy.decide(t.kind, source); of != keep {
-				a = drop
+		if a != drop && strings.HasSuffix(key, "_html") {
+			if source, is := originals[strings.Join(at, ".")]; is {
+				if of, _ := t.policy.decide(t.kind, source); of != keep {
+					a = drop
+				}
 			}
 		}
 		treated, stays := t.any(value, a, at, itself)
@@ -486,6 +489,9 @@ func (t *treatment) text(s string, a action, path []string, itself bool) string 
 		name := strings.ToLower(path[len(path)-1])
 		if slices.Contains(whole, name) && (itself || t.ofPerson(path)) {
 			return "[" + name + "]"
+		}
+		if name == "id" && !slices.ContainsFunc(path, func(n string) bool { return n == "attributes" || n == "custom_fields" }) {
+			return maskEmails(s) // else no event could be told from another
 		}
 		return Mask(s)
 	case truncate:
