@@ -94,15 +94,12 @@ func kinds() config.Kinds {
 
 // openEnrichers opens those that are on, in the catalog's order.
 func (a *App) openEnrichers() {
-	if a.Config.GeoIPDB != "" {
-		a.Config.Fault("GEOIP_DB", "is not supported by this version: no event is enriched by place; take it out")
-	}
 	a.privacy = catalog.OpenPrivacy(a.Config)
 	for _, e := range catalog.Enrichments() {
 		if !slices.Contains(a.Config.Enrich, e.Name) {
 			continue
 		}
-		if enricher := e.Open(a.Config); enricher != nil {
+		if enricher := e.Open(a.Config, a.Log); enricher != nil {
 			a.enrichers = append(a.enrichers, enricher)
 		}
 	}

@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/parley-stream/parley/pollers/simulated"
 	"github.com/parley-stream/parley/processors"
 	"github.com/parley-stream/parley/processors/content"
+	"github.com/parley-stream/parley/processors/geo"
 	normcobrowser "github.com/parley-stream/parley/processors/normalize/cobrowser"
 	normliveagent "github.com/parley-stream/parley/processors/normalize/liveagent"
 	normlivechat "github.com/parley-stream/parley/processors/normalize/livechat"
@@ -68,16 +70,29 @@ func Vendors() []Vendor {
 type Enrichment struct {
 	Name string // in PARLEY_ENRICH
 	// Open gives nil where the configuration leaves nothing to do, or has a fault, which it then notes there.
-	Open func(*config.Config) processors.Enricher
+	Open func(*config.Config, *slog.Logger) processors.Enricher
 }
 
 // Enrichments gives all of them, in the order in which they work: each sees what those before it did.
 func Enrichments() []Enrichment {
 	return []Enrichment{
-		{"page", func(*config.Config) processors.Enricher { return page.New() }},
-		{"content", func(*config.Config) processors.Enricher { return content.New() }},
-		{"timing", func(*config.Config) processors.Enricher { return timing.New() }},
+		{"page", func(*config.Config, *slog.Logger) processors.Enricher { return page.New() }},
+		{"content", func(*config.Config, *slog.Logger) processors.Enricher { return content.New() }},
+		{"timing", func(*config.Config, *slog.Logger) processors.Enricher { return timing.New() }},
+		{"geo", openGeo},
 	}
+}
+
+func openGeo(c *config.Config, log *slog.Logger) processors.Enricher {
+	if c.GeoIPDB == "" {
+		return nil
+	}
+	e, err := geo.New(c.GeoIPDB, geo.Options{Logger: log})
+	if err != nil {
+		c.Fault("GEOIP_DB", "want a readable file in MaxMind's format: "+err.Error())
+		return nil
+	}
+	return e
 }
 
 // Privacy is what keeps personal data in.
