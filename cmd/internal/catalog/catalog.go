@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/parley-stream/parley/cmd/internal/config"
+	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/pollers/cobrowser"
@@ -23,6 +24,7 @@ import (
 	"github.com/parley-stream/parley/pollers/simulated"
 	"github.com/parley-stream/parley/processors"
 	"github.com/parley-stream/parley/processors/content"
+	"github.com/parley-stream/parley/processors/directory"
 	"github.com/parley-stream/parley/processors/geo"
 	normcobrowser "github.com/parley-stream/parley/processors/normalize/cobrowser"
 	normliveagent "github.com/parley-stream/parley/processors/normalize/liveagent"
@@ -53,16 +55,22 @@ type Vendor struct {
 	Simulate  func(simulated.Options) Simulator
 	// Path is where the vendor's access point lies, so that all simulators fit on one port.
 	Path string
+	// Directory are the kinds of which it lists every entity that its other records refer to by id.
+	Directory []events.Kind
 }
 
 // Vendors gives every vendor, in the order in which they are shown.
 func Vendors() []Vendor {
 	return []Vendor{
-		{"liveleader", liveleader.New, normliveleader.New(), func(o simulated.Options) Simulator { return liveleadersim.New(o) }, "/a/"},
-		{"livechat", livechat.New, normlivechat.Normalize, func(o simulated.Options) Simulator { return livechatsim.New(o) }, "/chats"},
-		{"livechat-reports", livechatreports.New, normlivechatreports.Normalize, func(o simulated.Options) Simulator { return livechatreportssim.New(o) }, "/v3.6/"},
-		{"liveagent", liveagent.New, normliveagent.Normalize, func(o simulated.Options) Simulator { return liveagentsim.New(o) }, "/api/"},
-		{"cobrowser", cobrowser.New, normcobrowser.Normalize, func(o simulated.Options) Simulator { return cobrowsersim.New(o) }, "/generic/"},
+		{"liveleader", liveleader.New, normliveleader.New(), func(o simulated.Options) Simulator { return liveleadersim.New(o) }, "/a/", nil},
+		{"livechat", livechat.New, normlivechat.Normalize, func(o simulated.Options) Simulator { return livechatsim.New(o) }, "/chats", nil},
+		{"livechat-reports", livechatreports.New, normlivechatreports.Normalize, func(o simulated.Options) Simulator { return livechatreportssim.New(o) }, "/v3.6/", nil},
+		{"liveagent", liveagent.New, normliveagent.Normalize, func(o simulated.Options) Simulator { return liveagentsim.New(o) }, "/api/", []events.Kind{
+			events.KindAgent, events.KindDepartment, events.KindTag,
+		}},
+		{"cobrowser", cobrowser.New, normcobrowser.Normalize, func(o simulated.Options) Simulator { return cobrowsersim.New(o) }, "/generic/", []events.Kind{
+			events.KindAgent, events.KindAccount, events.KindSite,
+		}},
 	}
 }
 
@@ -76,6 +84,13 @@ type Enrichment struct {
 // Enrichments gives all of them, in the order in which they work: each sees what those before it did.
 func Enrichments() []Enrichment {
 	return []Enrichment{
+		{"directory", func(*config.Config, *slog.Logger) processors.Enricher {
+			has := make(map[string][]events.Kind)
+			for _, v := range Vendors() {
+				has[v.Name] = v.Directory
+			}
+			return directory.New(has)
+		}},
 		{"page", func(*config.Config, *slog.Logger) processors.Enricher { return page.New() }},
 		{"content", func(*config.Config, *slog.Logger) processors.Enricher { return content.New() }},
 		{"timing", func(*config.Config, *slog.Logger) processors.Enricher { return timing.New() }},
