@@ -2,6 +2,7 @@ package processors
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -84,7 +85,7 @@ func (r *Runner) teach(ctx context.Context, l Learner, known func()) error {
 	}
 	visit := func(m broker.Message) error {
 		r.teachOne(ctx, l, m)
-		return nil
+		return ctx.Err()
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- r.broker.Follow(ctx, broker.Events, filters, visit) }()
@@ -100,8 +101,7 @@ func (r *Runner) teach(ctx context.Context, l Learner, known func()) error {
 	}
 	if err != nil {
 		cancel()
-		<-ended
-		return err
+		return errors.Join(err, <-ended)
 	}
 	return <-ended
 }

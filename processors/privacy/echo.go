@@ -102,29 +102,51 @@ func (t *treatment) hide(s string) string {
 
 // replaceFold replaces what stands between other things than letters and digits, in small or capital letters.
 func replaceFold(s, old, replacement string) string {
-	if len(s) < len(old) {
-		return s
-	}
 	var out strings.Builder
 	copied := 0
-	first, _ := utf8.DecodeRuneInString(old)
-	small, capital := unicode.ToLower(first), unicode.ToUpper(first)
-	for i := 0; i+len(old) <= len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if (r == small || r == capital || r == first) && strings.EqualFold(s[i:i+len(old)], old) && bounded(s, i, i+len(old)) {
-			out.WriteString(s[copied:i])
-			out.WriteString(replacement)
-			i += len(old)
-			copied = i
+	for i := nextFold(s, 0, old); i >= 0; {
+		if !strings.EqualFold(s[i:i+len(old)], old) || !bounded(s, i, i+len(old)) {
+			i = nextFold(s, i+1, old)
 			continue
 		}
-		i += size
+		out.WriteString(s[copied:i])
+		out.WriteString(replacement)
+		copied = i + len(old)
+		i = nextFold(s, copied, old)
 	}
 	if copied == 0 {
 		return s
 	}
 	out.WriteString(s[copied:])
 	return out.String()
+}
+
+// nextFold gives where, from a place on, what begins like old may stand; -1 for nowhere.
+func nextFold(s string, from int, old string) int {
+	last := len(s) - len(old)
+	if from > last {
+		return -1
+	}
+	c := old[0]
+	if c >= utf8.RuneSelf { // every place where a character begins
+		for from <= last && !utf8.RuneStart(s[from]) {
+			from++
+		}
+		if from > last {
+			return -1
+		}
+		return from
+	}
+	next := strings.IndexByte(s[from:last+1], c)
+	if c|0x20 >= 'a' && c|0x20 <= 'z' {
+		if other := strings.IndexByte(s[from:last+1], c^0x20); next < 0 || other >= 0 && other < next {
+			next = other
+		}
+	}
+	if next < 0 {
+		return -1
+	}
+	return from + next
 }
 
 func bounded(s string, from, to int) bool {

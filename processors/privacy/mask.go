@@ -3,6 +3,7 @@ package privacy
 import (
 	"net/netip"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -27,7 +28,8 @@ func Mask(s string) string {
 
 func maskNumbers(s string) string {
 	var out strings.Builder
-	var r run
+	r := runs.Get().(*run)
+	defer runs.Put(r)
 	copied := 0
 	for i := 0; i < len(s); {
 		if c := s[i]; c == ' ' || c|0x20 >= 'g' && c|0x20 <= 'z' && i > 0 && alphanumeric(s[i-1]) {
@@ -292,6 +294,9 @@ func (r *run) number(s string, i int) (end int, mask string) {
 	}
 	return r.ends[r.groups[0]-1], ""
 }
+
+// runs keeps room: most texts have some number in them.
+var runs = sync.Pool{New: func() any { return new(run) }}
 
 // letterAt tells whether a text ends, or begins, with a letter: digits beside it are part of an identifier.
 func letterAt(s string, end bool) bool {

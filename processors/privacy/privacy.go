@@ -351,9 +351,11 @@ func (t *treatment) mapped(v reflect.Value, f *field) {
 	case map[string]any:
 		t.free(m, f.path)
 	case map[string]string:
+		at := append(slices.Clone(f.path), "")
 		for key, value := range m {
-			a, itself := t.policy.decide(t.kind, append(slices.Clone(f.path), key))
-			if value = t.text(value, a, append(slices.Clone(f.path), key), itself); value == "" {
+			at[len(f.path)] = key
+			a, itself := t.policy.decide(t.kind, at)
+			if value = t.text(value, a, at, itself); value == "" {
 				delete(m, key)
 				continue
 			}
@@ -376,8 +378,9 @@ func (t *treatment) mapped(v reflect.Value, f *field) {
 // free treats a map whose entries may be anything.
 func (t *treatment) free(m map[string]any, path []string) {
 	var renamed map[string]any
+	at := append(slices.Clone(path), "") // what is called below copies it before it changes it
 	for key, value := range m {
-		at := append(slices.Clone(path), key)
+		at[len(path)] = key
 		if len(at) == 1 && slices.Contains(identity, key) {
 			continue
 		}
