@@ -356,6 +356,7 @@ func (p *partition) stored(it *item, sequence uint64) {
 	known, _ := p.cache.Get(it.path)
 	p.dirty[it.path] = true
 	p.cache.Add(it.path, state{sequence: sequence, revision: known.revision + 1, digest: it.digest, fence: it.fence, stored: known.stored})
+	p.pass(it, known.revision+1)
 }
 
 // repair looks refused entities up in EVENTS, which is the truth. One whose events have aged out keeps what STATE

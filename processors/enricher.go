@@ -88,11 +88,11 @@ func (p *partition) enrich(items []*item) {
 }
 
 // try makes an error of a panic.
-func (p *partition) try(what string, f func() error) (err error) {
+func (r *Runner) try(what string, f func() error) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("the %s panicked: %s", what, panicText(r))
-			p.log.Debug("a part of the processor panicked", "part", what, "stack", string(debug.Stack()))
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the %s panicked: %s", what, panicText(p))
+			r.log.Debug("a part of the processor panicked", "part", what, "stack", string(debug.Stack()))
 		}
 	}()
 	return f()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/parley-stream/parley/events"
@@ -160,5 +161,67 @@ func TestWhatTheGuardRefusesIsADeadLetterAndNoEvent(t *testing.T) {
 	}
 	if len(emitted(t, b)) != 2 {
 		t.Error("want two events")
+	}
+}
+
+// names learns the names of agents and puts them into the preview of every conversation.
+type names struct {
+	mu    sync.Mutex
+	known map[string]uint64
+}
+
+func (*names) Name() string         { return "names" }
+func (*names) Kinds() []events.Kind { return []events.Kind{events.KindConversation} }
+
+func (n *names) Enrich(events.Entity) error { return nil }
+
+func (n *names) Learn(e *events.Event) error {
+	if e.Subject == "poison" {
+		panic("poison")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.known[e.Subject] = max(n.known[e.Subject], e.Revision)
+	return nil
+}
+
+func (n *names) revision(id string) uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.known[id]
+}
+
+func TestALearnerKnowsWhatThereIsBeforeTheFirstRecordAndThenWhatComes(t *testing.T) {
+	b := open(t, broker.Options{})
+	_, stop := start(t, b, processors.Options{})
+	for i := range 3000 {
+		raw(t, b, chat{ID: fmt.Sprint(i), Text: "a"}, 1)
+	}
+	raw(t, b, chat{ID: "7", Text: "b"}, 2)
+	raw(t, b, chat{ID: "poison", Text: "a"}, 2)
+	drained(t, b)
+	stop()
+	learner := &names{known: make(map[string]uint64)}
+	first := &names{known: make(map[string]uint64)}
+	asked := make(chan uint64, 1)
+	start(t, b, processors.Options{Logger: slog.New(slog.DiscardHandler), Enrichers: []processors.Enricher{learner, preview{"asks", func(*events.Conversation) (string, error) {
+		select {
+		case asked <- learner.revision("7"):
+		default:
+		}
+		return "", nil
+	}}}})
+	start(t, b, processors.Options{Logger: slog.New(slog.DiscardHandler), Enrichers: []processors.Enricher{first}}) // another process
+	raw(t, b, chat{ID: "new", Text: "a"}, 3)
+	drained(t, b)
+	eventually(t, "both know everything", func() bool {
+		return learner.revision("new") == 1 && first.revision("new") == 1 && first.revision("2999") == 1 && first.revision("7") == 2
+	})
+	select {
+	case known := <-asked:
+		if known != 2 {
+			t.Errorf("when the first record came, 7 was known at revision %d; want 2", known)
+		}
+	default: // the other process had it
 	}
 }

@@ -99,6 +99,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	learning, stopLearning := context.WithCancel(ctx)
+	defer r.keepLearning(learning)()
+	defer stopLearning()
 	running := make(map[int]func()) // stops a partition and waits for it
 	defer func() {
 		var wg sync.WaitGroup

@@ -678,7 +678,7 @@ func value(environ []string, name string) string {
 func TestAWrongConfigurationIsRefusedWithAllItsFaults(t *testing.T) {
 	p := command(t, []string{
 		"PARLEY_SOURCES=a,b", "PARLEY_SOURCE_A_VENDOR=liveleader", "PARLEY_SOURCE_A_EMAIL=x@y.example", "PARLEY_SOURCE_A_INTERVAL=often",
-		"PARLEY_SOURCE_A_TIMEZONE=Mars/Olympus", "PARLEY_SOURCE_B_VENDOR=livchat", "PARLEY_SORUCES=typo", "PARLEY_PRIVACY=visitor.ip=drop",
+		"PARLEY_SOURCE_A_TIMEZONE=Mars/Olympus", "PARLEY_SOURCE_B_VENDOR=livchat", "PARLEY_SORUCES=typo", "PARLEY_PRIVACY=visitor.ipp=drop",
 		"PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:out?format=docx",
 	}, "run").once(t, exitUsage)
 	for _, want := range []string{

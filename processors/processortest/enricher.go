@@ -228,10 +228,11 @@ func (f filler) fillMap(v reflect.Value, path string) {
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	value := reflect.New(v.Type().Elem()).Elem()
-	f.fill(value, path+".a")
+	f.fill(value, strings.TrimPrefix(path+".a", "."))
 	v.SetMapIndex(reflect.ValueOf("a"), value)
 	if v.Type().Elem().Kind() == reflect.Interface {
-		nested := []any{map[string]any{"c": f.word(path + ".b.c")}, f.word(path + ".b")}
+		b := strings.TrimPrefix(path+".b", ".")
+		nested := []any{map[string]any{"c": f.word(b + ".c")}, f.word(b)}
 		v.SetMapIndex(reflect.ValueOf("b"), reflect.ValueOf(nested))
 	}
 }

@@ -46,6 +46,7 @@ type App struct {
 	redact  pollers.Redactor
 
 	enrichers []processors.Enricher
+	privacy   catalog.Privacy // nil: everything is published
 }
 
 type sink struct {
@@ -60,7 +61,7 @@ func New(environ []string, out, errout io.Writer) (*App, error) {
 	cfg, _ := config.Load(environ, kinds()) // Check gives the faults again, with the rooms'
 	a := &App{Config: cfg, Out: out, Err: errout}
 	// Secrets are known only when the rooms have decoded; nothing is logged before.
-	a.Log = console.NewLogger(errout, cfg.LogLevel, cfg.LogFormat, func(s string) string { return a.redact.Redact(s) })
+	a.Log = console.NewLogger(errout, cfg.LogLevel, cfg.LogFormat, a.loggable)
 	a.openSources()
 	a.openSinks()
 	a.openEnrichers()
@@ -69,6 +70,15 @@ func New(environ []string, out, errout io.Writer) (*App, error) {
 	}
 	a.redact = pollers.NewRedactor(cfg.Secrets())
 	return a, nil
+}
+
+// loggable is a text without secrets and, where there is a policy, without personal data.
+func (a *App) loggable(text string) string {
+	text = a.redact.Redact(text)
+	if a.privacy != nil {
+		text = a.privacy.Log(text)
+	}
+	return text
 }
 
 func kinds() config.Kinds {
@@ -87,17 +97,12 @@ func kinds() config.Kinds {
 
 // openEnrichers opens those that are on, in the catalog's order.
 func (a *App) openEnrichers() {
-	if a.Config.GeoIPDB != "" {
-		a.Config.Fault("GEOIP_DB", "is not supported by this version: no event is enriched by place; take it out")
-	}
-	if a.Config.Privacy != "" {
-		a.Config.Fault("PRIVACY", "is not supported by this version: personal data would be published as it is; take it out")
-	}
+	a.privacy = catalog.OpenPrivacy(a.Config)
 	for _, e := range catalog.Enrichments() {
 		if !slices.Contains(a.Config.Enrich, e.Name) {
 			continue
 		}
-		if enricher := e.Open(a.Config); enricher != nil {
+		if enricher := e.Open(a.Config, a.Log); enricher != nil {
 			a.enrichers = append(a.enrichers, enricher)
 		}
 	}
@@ -275,6 +280,9 @@ func (a *App) sinkOptions(s sink) sinks.Options {
 
 func (a *App) processorOptions() processors.Options {
 	o := processors.Options{Normalizers: make(map[string]processors.Normalizer), CacheBytes: a.Config.DedupeCache, Enrichers: a.enrichers, Logger: a.Log}
+	if a.privacy != nil {
+		o.Guard = a.privacy
+	}
 	for _, v := range catalog.Vendors() {
 		o.Normalizers[v.Name] = v.Normalize
 	}

@@ -35,6 +35,9 @@ func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
 	}
 	b, finding := a.checkNATS(ctx)
 	findings := []Finding{finding}
+	if a.privacy != nil {
+		findings = append(findings, a.finding("privacy", nil, a.privacy.String()))
+	}
 	for _, s := range a.sources {
 		findings = append(findings, a.checkSource(ctx, s))
 	}

@@ -3,10 +3,12 @@
 package catalog
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 
 	"github.com/parley-stream/parley/cmd/internal/config"
+	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/pollers/cobrowser"
@@ -22,12 +24,15 @@ import (
 	"github.com/parley-stream/parley/pollers/simulated"
 	"github.com/parley-stream/parley/processors"
 	"github.com/parley-stream/parley/processors/content"
+	"github.com/parley-stream/parley/processors/directory"
+	"github.com/parley-stream/parley/processors/geo"
 	normcobrowser "github.com/parley-stream/parley/processors/normalize/cobrowser"
 	normliveagent "github.com/parley-stream/parley/processors/normalize/liveagent"
 	normlivechat "github.com/parley-stream/parley/processors/normalize/livechat"
 	normlivechatreports "github.com/parley-stream/parley/processors/normalize/livechatreports"
 	normliveleader "github.com/parley-stream/parley/processors/normalize/liveleader"
 	"github.com/parley-stream/parley/processors/page"
+	"github.com/parley-stream/parley/processors/privacy"
 	"github.com/parley-stream/parley/processors/timing"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
@@ -52,16 +57,22 @@ type Vendor struct {
 	Simulate  func(simulated.Options) Simulator
 	// Path is where the vendor's access point lies, so that all simulators fit on one port.
 	Path string
+	// Directory are the kinds of which it lists every entity that its other records refer to by id.
+	Directory []events.Kind
 }
 
 // Vendors gives every vendor, in the order in which they are shown.
 func Vendors() []Vendor {
 	return []Vendor{
-		{"liveleader", liveleader.New, normliveleader.New(), func(o simulated.Options) Simulator { return liveleadersim.New(o) }, "/a/"},
-		{"livechat", livechat.New, normlivechat.Normalize, func(o simulated.Options) Simulator { return livechatsim.New(o) }, "/chats"},
-		{"livechat-reports", livechatreports.New, normlivechatreports.Normalize, func(o simulated.Options) Simulator { return livechatreportssim.New(o) }, "/v3.6/"},
-		{"liveagent", liveagent.New, normliveagent.Normalize, func(o simulated.Options) Simulator { return liveagentsim.New(o) }, "/api/"},
-		{"cobrowser", cobrowser.New, normcobrowser.Normalize, func(o simulated.Options) Simulator { return cobrowsersim.New(o) }, "/generic/"},
+		{"liveleader", liveleader.New, normliveleader.New(), func(o simulated.Options) Simulator { return liveleadersim.New(o) }, "/a/", nil},
+		{"livechat", livechat.New, normlivechat.Normalize, func(o simulated.Options) Simulator { return livechatsim.New(o) }, "/chats", nil},
+		{"livechat-reports", livechatreports.New, normlivechatreports.Normalize, func(o simulated.Options) Simulator { return livechatreportssim.New(o) }, "/v3.6/", nil},
+		{"liveagent", liveagent.New, normliveagent.Normalize, func(o simulated.Options) Simulator { return liveagentsim.New(o) }, "/api/", []events.Kind{
+			events.KindAgent, events.KindDepartment, events.KindTag,
+		}},
+		{"cobrowser", cobrowser.New, normcobrowser.Normalize, func(o simulated.Options) Simulator { return cobrowsersim.New(o) }, "/generic/", []events.Kind{
+			events.KindAgent, events.KindAccount, events.KindSite,
+		}},
 	}
 }
 
@@ -69,16 +80,64 @@ func Vendors() []Vendor {
 type Enrichment struct {
 	Name string // in PARLEY_ENRICH
 	// Open gives nil where the configuration leaves nothing to do, or has a fault, which it then notes there.
-	Open func(*config.Config) processors.Enricher
+	Open func(*config.Config, *slog.Logger) processors.Enricher
 }
 
 // Enrichments gives all of them, in the order in which they work: each sees what those before it did.
 func Enrichments() []Enrichment {
 	return []Enrichment{
-		{"page", func(*config.Config) processors.Enricher { return page.New() }},
-		{"content", func(*config.Config) processors.Enricher { return content.New() }},
-		{"timing", func(*config.Config) processors.Enricher { return timing.New() }},
+		{"directory", func(*config.Config, *slog.Logger) processors.Enricher {
+			has := make(map[string][]events.Kind)
+			for _, v := range Vendors() {
+				has[v.Name] = v.Directory
+			}
+			return directory.New(has)
+		}},
+		{"page", func(*config.Config, *slog.Logger) processors.Enricher { return page.New() }},
+		{"content", func(*config.Config, *slog.Logger) processors.Enricher { return content.New() }},
+		{"timing", func(*config.Config, *slog.Logger) processors.Enricher { return timing.New() }},
+		{"geo", openGeo},
 	}
+}
+
+func openGeo(c *config.Config, log *slog.Logger) processors.Enricher {
+	if c.GeoIPDB == "" {
+		return nil
+	}
+	e, err := geo.New(c.GeoIPDB, geo.Options{Logger: log})
+	if err != nil {
+		c.Fault("GEOIP_DB", "want a readable file in MaxMind's format: "+err.Error())
+		return nil
+	}
+	return e
+}
+
+// Privacy is what keeps personal data in.
+type Privacy interface {
+	processors.Guard
+	// Log treats what is logged.
+	Log(text string) string
+	// String tells the policy.
+	String() string
+}
+
+// OpenPrivacy gives nil where no policy is configured, or a wrong one, whose faults it then notes.
+func OpenPrivacy(c *config.Config) Privacy {
+	if c.Privacy == "" {
+		return nil
+	}
+	policy, faults := privacy.New(c.Privacy, c.PrivacyKey.Reveal())
+	for _, f := range faults {
+		if f.Key {
+			c.Fault("PRIVACY_KEY", f.Want)
+			continue
+		}
+		c.Fault("PRIVACY", f.Want)
+	}
+	if policy == nil {
+		return nil
+	}
+	return policy
 }
 
 // Sink is a kind of destination.
