@@ -126,7 +126,7 @@ func cobrowserID(id string) bool {
 // day is not needed nor compared; seconds, a two-digit year, the zone names of RFC 2822 (UT, GMT, EST …) and a comment at
 // the end are as that document has them. A time without an offset is in the IANA zone, the earlier one where clocks
 // showed it twice. False: it fits no such form, names no moment (30 February, an hour that clocks
-// skipped), or is not within 1900 to 9999.
+// skipped), or is not within 1900 to 9999; the time is then the zero one.
 func CobrowserTime(text, timezone string) (time.Time, bool) {
 	s := timeScanner{rest: dropComment(strings.TrimSpace(text))}
 	s.dayName()
@@ -147,7 +147,10 @@ func CobrowserTime(text, timezone string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t, ok := atOffset(wall, s.space(), timezone)
-	return t, ok && t.Year() >= 1900 && t.Year() <= 9999
+	if !ok || t.Year() < 1900 || t.Year() > 9999 {
+		return time.Time{}, false
+	}
+	return t, true
 }
 
 func daysIn(year int, month time.Month) int {

@@ -53,8 +53,8 @@ func TestCobrowserTimeRefusesWhatIsNone(t *testing.T) {
 		"Tuesday, 27 Oct 2026 16:04:05 +0100", "Fri, 31 Dec 9999 23:59:59 -0100", "Mon, 01 Jan 1900 00:00:00 +0100",
 		"Tue, 27 Oct 2026", "Tue, 27 Oct 2026 16", "Tue, 27 Oct 2026 16:04:05 +0100 x", "27", ",", "(", ")",
 	} {
-		if got, ok := events.CobrowserTime(text, ""); ok {
-			t.Errorf("%q = %s; want none", text, got)
+		if got, ok := events.CobrowserTime(text, ""); ok || !got.IsZero() {
+			t.Errorf("%q = %s, %v; want the zero time, false", text, got, ok)
 		}
 	}
 }
@@ -87,6 +87,9 @@ func FuzzCobrowserTime(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		got, ok := events.CobrowserTime(text, "Europe/Amsterdam")
 		if !ok {
+			if !got.IsZero() {
+				t.Errorf("%q = %s, which is none", text, got)
+			}
 			return
 		}
 		if _, err := got.MarshalJSON(); err != nil || got.IsZero() {
