@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -388,15 +389,17 @@ func TestALongHoldTakesOneTurnOfEachWhoWaits(t *testing.T) {
 
 func TestATakerWhoseClockIsSetForwardGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, rate, offset := newMemory(), pollers.Rate{Requests: 1, Period: time.Hour}, -30*time.Minute
-		behind := pollers.NewBudget(store, "acme", rate, func() time.Time { return time.Now().Add(offset) })
+		store, rate := newMemory(), pollers.Rate{Requests: 1, Period: time.Hour}
+		var offset atomic.Int64
+		offset.Store(int64(-30 * time.Minute))
+		behind := pollers.NewBudget(store, "acme", rate, func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
 		if err := pollers.NewBudget(store, "acme", rate, time.Now).Take(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		go func() {
 			time.Sleep(10 * time.Minute)
-			offset = 0
+			offset.Store(0)
 		}()
 		if err := behind.Take(t.Context()); err != nil {
 			t.Fatal(err)

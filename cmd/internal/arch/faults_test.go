@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-const faultTable = "decisions/0009-each-fault-has-its-test.md"
+const faultTable = "decisions/0012-each-fault-has-its-test.md"
 
 var (
 	faultRow  = regexp.MustCompile(`^\| ([A-Z][0-9]+) \|[^|]+\|([^|]+)\|[^|]+\|$`)

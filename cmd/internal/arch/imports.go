@@ -50,7 +50,7 @@ var layers = []layer{
 
 	{packages: "sinks", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "sinks/..."}},
 	{packages: "sinks/sinktest", code: []string{"events", "events/settings", "sinks"}},
-	{packages: "sinks/internal/*", code: []string{"events", "sinks", "sinks/internal/..."}},
+	{packages: "sinks/internal/*", code: []string{"events", "sinks", "sinks/internal/..."}, tests: []string{"sinks/sinktest"}},
 	{
 		packages: "sinks/*", room: "sinks/sinktest",
 		code: []string{"events", "events/settings", "sinks", "sinks/internal/..."}, tests: []string{"sinks/sinktest"},
