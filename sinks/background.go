@@ -10,6 +10,47 @@ import (
 	"github.com/parley-stream/parley/events/broker"
 )
 
+// background is a Sink that sends by itself and tells its Runner what came of it. A Runner serves it where Deliver alone would make
+// every event wait for the slowest.
+type background interface {
+	Sink
+	// notify has the function called, once, as soon as there is something to collect; at once if there is.
+	notify(func())
+	// crowded tells whether no more should be taken at the moment.
+	crowded() bool
+	// verdicts gives the events that were refused for good since the last call; each is dead-lettered, then it is to be told by buried.
+	verdicts() []verdict
+	buried(sequence uint64)
+	// health is how the destination does.
+	health() health
+	// beginPaused makes the first request a probe, because the last owner had paused.
+	beginPaused(Pause)
+	// progress is what is settled; follow tells what an earlier owner had settled, before anything is delivered.
+	progress() Progress
+	follow(Progress)
+	unfollow()
+	// finish starts nothing new and waits for what is under way.
+	finish(ctx context.Context)
+	// test tries whether the destination can be reached, if the Sender can tell.
+	test(ctx context.Context) (found string, err error)
+}
+
+// verdict is an event that the destination does not take.
+type verdict struct {
+	sequence uint64
+	attempts int
+	reason   error
+}
+
+// health is how a destination does.
+type health struct {
+	pause    *Pause
+	failing  bool // it has accepted nothing for several attempts
+	failed   uint64
+	accepted uint64
+	last     string // the last failure
+}
+
 // The keys of parley-sinks that a sink of requests has beside <name>.start.
 const (
 	pauseKey    = ".pause"    // a Pause, while there is one

@@ -1,6 +1,9 @@
 package sinks
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 const (
 	// A sink pauses when so many attempts in a row failed, of so many events: a single one that fails may be to blame itself.
@@ -107,4 +110,9 @@ func (c *circuit) holdFor(d time.Duration) {
 // resume opens the circuit as the last owner left it, with a probe at once.
 func (c *circuit) resume(p Pause) {
 	c.pause = &p
+}
+
+// jitter is a pause up to a ceiling, at random so that many do not come at once.
+func jitter(ceiling time.Duration) time.Duration {
+	return rand.N(ceiling) //nolint:gosec // jitter needs no secrecy
 }

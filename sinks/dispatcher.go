@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,47 +21,6 @@ const (
 	// patientFor is how long a stopping dispatcher waits for the answers to what is under way.
 	patientFor = 5 * time.Second
 )
-
-// background is a Sink that sends by itself and tells its Runner what came of it. A Runner serves it where Deliver alone would make
-// every event wait for the slowest.
-type background interface {
-	Sink
-	// notify has the function called, once, as soon as there is something to collect; at once if there is.
-	notify(func())
-	// crowded tells whether no more should be taken at the moment.
-	crowded() bool
-	// verdicts gives the events that were refused for good since the last call; each is dead-lettered, then it is to be told by buried.
-	verdicts() []verdict
-	buried(sequence uint64)
-	// health is how the destination does.
-	health() health
-	// beginPaused makes the first request a probe, because the last owner had paused.
-	beginPaused(Pause)
-	// progress is what is settled; follow tells what an earlier owner had settled, before anything is delivered.
-	progress() Progress
-	follow(Progress)
-	unfollow()
-	// finish starts nothing new and waits for what is under way.
-	finish(ctx context.Context)
-	// test tries whether the destination can be reached, if the Sender can tell.
-	test(ctx context.Context) (found string, err error)
-}
-
-// verdict is an event that the destination does not take.
-type verdict struct {
-	sequence uint64
-	attempts int
-	reason   error
-}
-
-// health is how a destination does.
-type health struct {
-	pause    *Pause
-	failing  bool // it has accepted nothing for several attempts
-	failed   uint64
-	accepted uint64
-	last     string // the last failure
-}
 
 // dispatcher is the Sink that Requests makes.
 type dispatcher struct {
@@ -566,47 +523,4 @@ func (d *dispatcher) goOn(e *entity) {
 		return
 	}
 	d.queue(e)
-}
-
-// reasons are the errors of an event's attempts, in short.
-type reasons struct {
-	texts  []string
-	counts []int
-	others int
-}
-
-// maxReasons bounds how many different errors of one event are kept.
-const maxReasons = 8
-
-func (r *reasons) add(err error) {
-	text := err.Error()
-	i := slices.Index(r.texts, text)
-	switch {
-	case i >= 0:
-		r.counts[i]++
-	case len(r.texts) < maxReasons:
-		r.texts, r.counts = append(r.texts, text), append(r.counts, 1)
-	default:
-		r.others++
-	}
-}
-
-// summary names every error and how often it came.
-func (r *reasons) summary() error {
-	parts := make([]string, len(r.texts), len(r.texts)+1)
-	for i, text := range r.texts {
-		parts[i] = text
-		if r.counts[i] > 1 {
-			parts[i] = fmt.Sprintf("%d times: %s", r.counts[i], text)
-		}
-	}
-	if r.others > 0 {
-		parts = append(parts, fmt.Sprintf("%d others", r.others))
-	}
-	return errors.New(strings.Join(parts, "; "))
-}
-
-// jitter is a pause up to a ceiling, at random so that many do not come at once.
-func jitter(ceiling time.Duration) time.Duration {
-	return rand.N(ceiling) //nolint:gosec // jitter needs no secrecy
 }
