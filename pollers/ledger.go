@@ -58,6 +58,8 @@ type Entry struct {
 	Error    string
 	FailedAt time.Time
 	RetryAt  time.Time
+	// Anew, when set, makes the next reading ask for everything whose version was remembered before it: `backfill --again`.
+	Anew time.Time `json:",omitzero"`
 
 	revision uint64 // of the ledger's key; 0: there is none
 }
