@@ -64,6 +64,10 @@ type Counts struct {
 	DeadLetters int
 }
 
+// maxShare is the most windows of one source that a process takes at once: the first to come would otherwise hold all that the source allows,
+// and those that are started to help it none.
+const maxShare = 4
+
 // tick is how often the planner looks; a window is due a moment later at most.
 const tick = 500 * time.Millisecond
 
@@ -150,7 +154,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	wg.Go(func() { r.announce(ctx) })
 	wg.Go(func() { _ = r.mirror.Follow(ctx) }) // it ends with the context alone
 	for _, s := range r.list {
-		for range s.Settings.Concurrency {
+		for range min(s.Settings.Concurrency, maxShare) {
 			windows, err := r.queue.Taker(ctx, s, r.lease)
 			if err != nil {
 				cancel()
@@ -218,7 +222,8 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	due, waiting, err := r.due(s, state)
+	limit := 2 * s.Settings.Concurrency // queued windows are among those that are due
+	due, waiting, err := r.due(s, state, limit)
 	if err != nil {
 		return 1, err
 	}
@@ -226,7 +231,7 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	if r.once() && (state.Paused != "" || r.lost(name)) {
 		return 0, nil // its windows wait for a run with better credentials, or a better vendor
 	}
-	room := 2*s.Settings.Concurrency - len(queued)
+	room := limit - len(queued)
 	for _, task := range due {
 		if room <= 0 {
 			break
@@ -246,10 +251,11 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	return left, nil
 }
 
-// due merges the streams' due windows by class. Waiting counts the windows that failed and will be tried again.
-func (r *Runner) due(s *Source, state sourceState) (due []Task, waiting int, err error) {
-	entries, err := r.view.entries(s.Settings.Name, r.mirror.Entries())
-	if err != nil {
+// due merges the streams' due windows by class, of each stream and class the first ones up to a limit: with a long history all of them are
+// more than a planner should make at every look. Waiting counts the windows that failed and will be tried again.
+func (r *Runner) due(s *Source, state sourceState, limit int) (due []Task, waiting int, err error) {
+	r.view.apply(r.mirror.Changes())
+	if err := r.view.readable(s.Settings.Name); err != nil {
 		return nil, 0, err
 	}
 	now := r.now()
@@ -260,14 +266,11 @@ func (r *Runner) due(s *Source, state sourceState) (due []Task, waiting int, err
 		}
 		plan := r.plans[s.Settings.Name][stream.Name]
 		plan.Ranges, plan.Lag = state.Ranges, s.lag()
-		for _, task := range plan.Due(entries[stream.Name], now) {
+		entries := r.view.entries(s.Settings.Name, stream.Name)
+		for _, task := range plan.first(limit, entries, now) {
 			byClass[task.Class] = append(byClass[task.Class], task)
 		}
-		for _, e := range entries[stream.Name] {
-			if e.State == StateFailed && plan.waits(e, now) && !plan.GaveUp(e) {
-				waiting++
-			}
-		}
+		waiting += plan.waiting(entries, now)
 	}
 	for _, tasks := range byClass {
 		// Newest first over all streams: none waits for another's whole history.

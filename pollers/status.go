@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -118,7 +119,7 @@ func (p Plan) status(entries []Entry, now time.Time) StreamStatus {
 		}
 	}
 	if !p.Stream.Snapshot {
-		for _, task := range p.missing(entries, now) {
+		for _, task := range p.missing(math.MaxInt, entries, now) {
 			s.Holes = append(s.Holes, task.Window)
 		}
 		slices.SortFunc(s.Holes, func(a, b Window) int { return a.From.Compare(b.From) })

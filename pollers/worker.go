@@ -94,7 +94,7 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 		return w.done(ctx, d) // the stream is no longer selected, may not be read, or its vendor is down
 	}
 	plan.Lag = w.source.lag()
-	if _, due := plan.due(entry, w.now()); !due {
+	if _, due := plan.due(&entry, w.now()); !due {
 		return w.done(ctx, d) // it was read; only its acknowledgement was lost
 	}
 	before := entry

@@ -278,7 +278,7 @@ func TestAMirrorIsCurrentAgainAfterEveryLoss(t *testing.T) {
 		e.start(t)
 		key := fmt.Sprint("w", round)
 		eventually(t, "the ledger can be written", func() bool { _, err := k.Set(t.Context(), key, []byte("1"), 0); return err == nil })
-		eventually(t, "the mirror has it", func() bool { _, ok := m.Entries()[key]; return ok })
+		eventually(t, "the mirror has it", func() bool { _, ok := m.Changes()[key]; return ok })
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -307,7 +307,7 @@ func TestAMirrorWhoseWatchTheServerForgotBeginsAnew(t *testing.T) {
 	}
 	set(t, k, "after", "1", 0)
 	start := time.Now()
-	eventually(t, "the mirror has it", func() bool { _, ok := m.Entries()["after"]; return ok })
+	eventually(t, "the mirror has it", func() bool { _, ok := m.Changes()["after"]; return ok })
 	t.Logf("after %v", time.Since(start))
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
