@@ -127,9 +127,8 @@ func (r *Runner) add(ctx context.Context, s *Source) error {
 	budget := s.budget(r.budgets, r.now)
 	budget.jitter = r.jitter
 	r.turns[s.Settings.Name] = budget
-	s.client.Bind(budget.Take)
+	s.bind(budget)
 	s.seen = &seen{copies: r.copies, source: s.Settings.Name}
-	s.client.hold = budget.Hold
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := s.plan(stream, state)
@@ -179,6 +178,7 @@ func (r *Runner) plan(ctx context.Context) error {
 	}
 	failing := false
 	for {
+		began := time.Now()
 		left, err := r.offerAll(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -191,7 +191,8 @@ func (r *Runner) plan(ctx context.Context) error {
 		failing = err != nil
 		pause := r.tick
 		if left > 0 && !failing {
-			pause = r.tick / 10 // little is queued at once, so that what is left must not wait for it
+			// Little is queued at once, so that what is left must not wait for it; but looking is not all that a machine has to do.
+			pause = min(max(r.tick/10, 10*time.Since(began)), r.tick)
 		}
 		if err := wait(ctx, pause); err != nil {
 			return err

@@ -186,6 +186,23 @@ func (s *Source) budget(store Store, now func() time.Time) *Budget {
 	return NewBudget(store, s.Account, rate, now)
 }
 
+// bind makes the source's requests take from its account's budget.
+func (s *Source) bind(b *Budget) {
+	s.client.Bind(b.Take)
+	s.client.hold = b.Hold
+}
+
+// Share makes the source's requests take from its account's budget, as those of its Runners do, and gives the budget.
+func (s *Source) Share(ctx context.Context, b *broker.Broker) (*Budget, error) {
+	budgets, err := b.Bucket(ctx, broker.BudgetBucket)
+	if err != nil {
+		return nil, err
+	}
+	budget := s.budget(budgets, time.Now)
+	s.bind(budget)
+	return budget, nil
+}
+
 func readState(ctx context.Context, store Store, name string) (state sourceState, err error) {
 	e, err := store.Get(ctx, name)
 	if err == nil {
