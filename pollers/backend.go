@@ -82,7 +82,7 @@ type pipeline interface {
 type mirror interface {
 	Follow(ctx context.Context) error
 	Ready() <-chan struct{}
-	Entries() map[string]broker.Entry
+	Changes() map[string]broker.Entry
 }
 
 // versions gives the last message of each subject that has one.

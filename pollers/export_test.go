@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"github.com/parley-stream/parley/events/broker"
 )
 
 // What only tests reach.
@@ -81,3 +83,27 @@ func WindowKey(source string, w Window) string { return windowKey(source, w) }
 func (s *Source) Simulate(network http.RoundTripper, now func() time.Time, jitter func(n time.Duration) time.Duration) {
 	s.client.http.Transport, s.client.now, s.client.jitter = network, now, jitter
 }
+
+// Planner gives a source's planner without its queue: each call is one look, after some changes of the ledger.
+func Planner(s *Source, since, now time.Time) func(changes map[string]broker.Entry) ([]Task, error) {
+	fed := &fedMirror{}
+	state := sourceState{Start: since}
+	r := newRunner(backend{mirror: fed}, []*Source{s}, Options{Now: func() time.Time { return now }})
+	r.plans[s.Settings.Name] = make(map[string]Plan)
+	for _, stream := range s.Streams() {
+		r.plans[s.Settings.Name][stream.Name] = s.plan(stream, state)
+	}
+	return func(changes map[string]broker.Entry) ([]Task, error) {
+		fed.changes = changes
+		due, _, err := r.due(s, state, 2*s.Settings.Concurrency)
+		return due, err
+	}
+}
+
+// fedMirror tells what it is given.
+type fedMirror struct {
+	mirror
+	changes map[string]broker.Entry
+}
+
+func (m *fedMirror) Changes() map[string]broker.Entry { return m.changes }

@@ -156,7 +156,7 @@ func (m plainMirror) Follow(ctx context.Context) error {
 	return ctx.Err()
 }
 func (m plainMirror) Ready() <-chan struct{} { return m.ready }
-func (m plainMirror) Entries() map[string]broker.Entry {
+func (m plainMirror) Changes() map[string]broker.Entry {
 	all, _ := m.store.All(context.Background(), ">")
 	return all
 }
@@ -540,5 +540,180 @@ func TestARefusalIsAskedAboutEverMoreRarely(t *testing.T) {
 		if got := s.states(t); got[pollers.StateFailed]+got[pollers.StateComplete] != 0 {
 			t.Errorf("the ledger has %v; want no window to be burnt", got)
 		}
+	})
+}
+
+func TestAPanicInARoomFailsItsWindowAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	var tries atomic.Int32
+	p := &scripted{fetch: func(_ context.Context, _ pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		if tries.Add(1) == 1 {
+			panic("no such key: " + runnerSecret)
+		}
+		return pollers.Reading{}, emit(record("a", "text"))
+	}}
+	s := b.source("eu", p, b.clock.Closed(-3, -2))
+	r := b.runner(pollers.Options{}, s)
+	b.run(r)
+	failed := ""
+	b.eventually("the window has failed", func() bool {
+		progress, err := r.Progress(t.Context(), s)
+		if err == nil && len(progress.Failed) > 0 {
+			failed = progress.Failed[0].Error
+		}
+		return failed != ""
+	})
+	if failed != "the acme poller panicked: no such key: [redacted]" {
+		t.Errorf("the ledger says %q", failed)
+	}
+	b.eventually("the window is complete", func() bool { return b.states("eu")[pollers.StateComplete] == 1 })
+	if b.log.Count("faults_test.go") == 0 {
+		t.Errorf("the log does not say where: %s", b.log.String())
+	}
+}
+
+func TestARecordThatWasNotTakenFailsItsWindowWhateverTheRoomSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, clock := newSmall(), &wallClock{}
+		huge := record("huge", "x")
+		huge.Parts[0].Body.Size = 40 << 20
+		p := &scripted{fetch: func(_ context.Context, _ pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+			_ = emit(huge) // which cannot be buried
+			if err := emit(record("a", "text")); err == nil {
+				t.Error("another record is taken after that")
+			}
+			return pollers.Reading{}, nil
+		}}
+		s.run(t, p, clock.Closed(-3, -2), time.Minute)
+		if got := s.states(t); got[pollers.StateComplete] != 0 || len(s.raw.sent) != 0 {
+			t.Errorf("the ledger has %v, RAW %d records; want no window complete", got, len(s.raw.sent))
+		}
+	})
+}
+
+func TestADeadLetterThatWasCutInASecretHoldsNoPartOfIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	half := runnerSecret[:len(runnerSecret)/2]
+	filler := func(n int) string { return strings.Repeat("x", n-len(half)) }
+	// The room cuts one, and we the other.
+	huge := record("huge", filler(events.OversizeKeptBytes)+half)
+	huge.Parts[0].Body.Size = 40 << 20
+	wide := record("wide", filler(events.OversizeKeptBytes)+runnerSecret+strings.Repeat("x", 20<<20))
+	wide.Parts = append(wide.Parts, record("", strings.Repeat("x", 20<<20)).Parts...)
+	long := record(strings.Repeat("k", 64-len(half))+runnerSecret+strings.Repeat("k", 10<<10), "text")
+	p := &scripted{fetch: func(_ context.Context, _ pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		for _, r := range []events.Record{huge, wide, long} {
+			if err := emit(r); err != nil {
+				return pollers.Reading{}, err
+			}
+		}
+		return pollers.Reading{}, nil
+	}}
+	b.run(b.runner(pollers.Options{}, b.source("eu", p, b.clock.Closed(-3, -2))))
+	b.eventually("the window is complete", func() bool { return b.states("eu")[pollers.StateComplete] == 1 })
+	for sequence := uint64(1); sequence <= 3; sequence++ {
+		m, err := b.broker.Read(t.Context(), broker.Dead, sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := fmt.Sprint(m.Header) + string(m.Data); strings.Contains(text, half) || !strings.Contains(text, "xxx") && sequence < 3 {
+			t.Errorf("dead letter %d holds half of the secret, or nothing", sequence)
+		}
+	}
+}
+
+func TestADeadLetterOfManyPartsFitsIntoAMessage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	wide := record("wide", "")
+	wide.Parts = nil
+	for range 200 {
+		wide.Parts = append(wide.Parts, record("", strings.Repeat("x", 200<<10)).Parts...)
+	}
+	p := &scripted{fetch: func(_ context.Context, _ pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		return pollers.Reading{}, emit(wide)
+	}}
+	b.run(b.runner(pollers.Options{}, b.source("eu", p, b.clock.Closed(-3, -2))))
+	b.eventually("the window is complete", func() bool { return b.states("eu")[pollers.StateComplete] == 1 })
+	m, err := b.broker.Read(t.Context(), broker.Dead, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := events.FromMessage(m.Header, m.Data)
+	if err == nil {
+		err = b.broker.Resolve(t.Context(), &event)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := events.DecodeRecord(event.Data); err != nil || len(r.Parts) != 200 {
+		t.Errorf("the dead letter's record has %d parts, %v", len(r.Parts), err)
+	}
+}
+
+func TestABackfillAgainAsksForWhatWasSeenBeforeIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	p, halves := &scripted{}, false
+	var details atomic.Int32
+	p.fetch = func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		if halves && w.To.Sub(w.From) == time.Hour {
+			return pollers.Reading{Capped: true}, nil
+		}
+		key := w.From.Truncate(time.Hour).Format(time.TimeOnly)
+		known, err := p.env.Known(ctx, w.Stream, []string{key})
+		if err != nil {
+			return pollers.Reading{}, err
+		}
+		if known[key] != "" {
+			return pollers.Reading{Unchanged: 1}, nil
+		}
+		details.Add(1)
+		r := record(key, "text")
+		r.Version = "1"
+		return pollers.Reading{}, emit(r)
+	}
+	s := b.source("eu", p, b.clock.Closed(-6, -2))
+	stop := b.run(b.runner(pollers.Options{}, s))
+	b.eventually("everything is read", func() bool { return b.states("eu")[pollers.StateComplete] == 4 })
+	stop()
+	if err := pollers.Backfill(t.Context(), b.broker, s, pollers.Range{From: b.clock.Hour(-5), To: b.clock.Hour(-3)}, true); err != nil {
+		t.Fatal(err)
+	}
+	halves = true // what was asked anew as a whole is asked anew in halves
+	before := details.Load()
+	b.run(b.runner(pollers.Options{}, s))
+	b.eventually("the range is read again, in halves", func() bool {
+		return b.states("eu")[pollers.StateComplete] == 6 && b.states("eu")[pollers.StateSplit] == 2
+	})
+	// Two halves hold one entity: what the first remembers was read after the range was asked for again, and counts for the second.
+	if n := details.Load() - before; n != 2 {
+		t.Errorf("%d details; want one of each hour", n)
+	}
+	for _, e := range b.entries("eu") {
+		if e.State == pollers.StateComplete && !e.Anew.IsZero() {
+			t.Errorf("window %s was read and is to be read anew still", pollers.WindowID(e.Window))
+		}
+	}
+}
+
+func TestAProcessLeavesWindowsToOthers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	fetch := func(ctx context.Context, _ pollers.Window, _ func(events.Record) error) (pollers.Reading, error) {
+		<-ctx.Done()
+		return pollers.Reading{}, ctx.Err()
+	}
+	variables := b.clock.Closed(-30, -2)
+	variables["CONCURRENCY"] = "10"
+	rooms := []*scripted{{fetch: fetch}, {fetch: fetch}, {fetch: fetch}}
+	for i, want := range []int{4, 4, 2} {
+		b.run(b.runner(pollers.Options{}, b.source("eu", rooms[i], variables)))
+		b.eventually("the next process has its share", func() bool { return len(rooms[i].windows()) == want })
+	}
+	b.never("a process takes more", func() bool {
+		return len(rooms[0].windows()) > 4 || len(rooms[1].windows()) > 4 || len(rooms[2].windows()) > 2
 	})
 }

@@ -1,10 +1,12 @@
 package pollers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -58,6 +60,8 @@ type Entry struct {
 	Error    string
 	FailedAt time.Time
 	RetryAt  time.Time
+	// Anew, when set, makes the next reading ask for everything whose version was remembered before it: `backfill --again`.
+	Anew time.Time `json:",omitzero"`
 
 	revision uint64 // of the ledger's key; 0: there is none
 }
@@ -91,7 +95,16 @@ func WindowID(w Window) string {
 }
 
 func windowKey(source string, w Window) string {
-	return source + "." + events.Token(w.Stream) + "." + WindowID(w)
+	return streamKey(source, w.Stream) + "." + WindowID(w)
+}
+
+// streamKey is what the keys of a stream's windows share.
+func streamKey(source, stream string) string { return source + "." + events.Token(stream) }
+
+// cutKey divides a window's key.
+func cutKey(key string) (stream, id string) {
+	i := strings.LastIndexByte(key, '.')
+	return key[:max(i, 0)], key[i+1:]
 }
 
 // Store keeps small values under compare-and-set: a bucket.
@@ -136,35 +149,79 @@ func (l *Ledger) All(ctx context.Context, source string) (map[string][]Entry, er
 	if err != nil {
 		return nil, err
 	}
-	return newLedgerView().entries(source, raw)
-}
-
-// ledgerView decodes entries once for each revision. One goroutine uses it.
-type ledgerView struct{ decoded map[string]Entry }
-
-func newLedgerView() *ledgerView { return &ledgerView{decoded: make(map[string]Entry)} }
-
-// entries gives a source's part of the ledger's values, by stream, oldest window first.
-func (v *ledgerView) entries(source string, raw map[string]broker.Entry) (map[string][]Entry, error) {
-	byStream := make(map[string][]Entry)
-	for key, value := range raw {
-		if !strings.HasPrefix(key, source+".") {
-			continue
-		}
-		e, ok := v.decoded[key]
-		if !ok || e.revision != value.Revision {
-			var err error
-			if e, err = decodeEntry(value); err != nil {
-				return nil, fmt.Errorf("ledger entry %s: %w", key, err)
-			}
-			v.decoded[key] = e
-		}
-		byStream[e.Stream] = append(byStream[e.Stream], e)
+	v := newLedgerView()
+	v.apply(raw)
+	if err := v.readable(source); err != nil {
+		return nil, err
 	}
-	for _, entries := range byStream {
-		slices.SortFunc(entries, func(a, b Entry) int { return a.From.Compare(b.From) })
+	byStream := make(map[string][]Entry, len(v.streams))
+	for _, entries := range v.streams {
+		byStream[entries[0].Stream] = entries
 	}
 	return byStream, nil
+}
+
+// ledgerView is a copy of the ledger, kept current by what changes. One goroutine uses it.
+type ledgerView struct {
+	streams    map[string][]Entry // none of them empty, oldest window first; by the part of their keys that they share
+	unreadable map[string]error   // by key
+}
+
+func newLedgerView() *ledgerView {
+	return &ledgerView{streams: make(map[string][]Entry), unreadable: make(map[string]error)}
+}
+
+// apply takes over what was written; the zero broker.Entry deletes.
+func (v *ledgerView) apply(changes map[string]broker.Entry) {
+	// Keys sort as their windows do: a whole ledger is appended, not inserted.
+	for _, key := range slices.Sorted(maps.Keys(changes)) {
+		delete(v.unreadable, key)
+		stream, id := cutKey(key)
+		if changes[key].Revision == 0 {
+			v.remove(stream, id)
+		} else if e, err := decodeEntry(changes[key]); err != nil {
+			v.unreadable[key] = fmt.Errorf("ledger entry %s: %w", key, err)
+		} else {
+			v.put(stream, e)
+		}
+	}
+}
+
+func (v *ledgerView) put(stream string, e Entry) {
+	entries := v.streams[stream]
+	i, found := slices.BinarySearchFunc(entries, e.Window, Entry.compareWindow)
+	if found {
+		entries[i] = e
+		return
+	}
+	v.streams[stream] = slices.Insert(entries, i, e)
+}
+
+func (v *ledgerView) remove(stream, id string) {
+	entries := slices.DeleteFunc(v.streams[stream], func(e Entry) bool { return WindowID(e.Window) == id })
+	if v.streams[stream] = entries; len(entries) == 0 {
+		delete(v.streams, stream)
+	}
+}
+
+// readable tells what of a source's part cannot be read: it is not known what that is, and what is not known is no hole.
+func (v *ledgerView) readable(source string) error {
+	for key, err := range v.unreadable {
+		if strings.HasPrefix(key, source+".") {
+			return err
+		}
+	}
+	return nil
+}
+
+// entries are a stream's, oldest window first; they change with the next apply.
+func (v *ledgerView) entries(source, stream string) []Entry {
+	return v.streams[streamKey(source, stream)]
+}
+
+// compareWindow orders windows by their start, then by their end.
+func (e Entry) compareWindow(w Window) int {
+	return cmp.Or(e.From.Compare(w.From), e.To.Compare(w.To))
 }
 
 func decodeEntry(e broker.Entry) (Entry, error) {

@@ -1,6 +1,7 @@
 package pollers
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -59,7 +60,7 @@ func span(setting time.Duration, stream Stream) time.Duration {
 	return max(setting/stream.Grain, 1) * stream.Grain
 }
 
-func (p Plan) liveSpan() time.Duration {
+func (p *Plan) liveSpan() time.Duration {
 	live := p.Stream.LiveSpan
 	if live == 0 {
 		live = max(time.Hour, p.Stream.Grain)
@@ -68,31 +69,34 @@ func (p Plan) liveSpan() time.Duration {
 }
 
 // Due gives what is to be read now: live windows, then settling ones, then backfill, each newest first.
-func (p Plan) Due(entries []Entry, now time.Time) []Task {
-	var due []Task
-	for _, e := range entries {
-		if class, ok := p.due(e, now); ok {
-			due = append(due, Task{Window: e.Window, Class: class})
+func (p Plan) Due(entries []Entry, now time.Time) []Task { return p.first(math.MaxInt, entries, now) }
+
+// first gives the tasks of Due that come first in each class, up to a limit of each.
+func (p *Plan) first(limit int, entries []Entry, now time.Time) []Task {
+	if p.Stream.Snapshot && len(entries) == 0 {
+		return []Task{{Window: Window{Stream: p.Stream.Name}}}
+	}
+	var due [ClassBackfill + 1][]Task
+	for i := len(entries) - 1; i >= 0; i-- {
+		if class, ok := p.due(&entries[i], now); ok && len(due[class]) < limit {
+			due[class] = append(due[class], Task{Window: entries[i].Window, Class: class})
 		}
 	}
-	if p.Stream.Snapshot {
-		if len(entries) == 0 {
-			due = append(due, Task{Window: Window{Stream: p.Stream.Name}})
+	if !p.Stream.Snapshot {
+		for _, task := range p.missing(limit, entries, now) {
+			due[task.Class] = append(due[task.Class], task)
 		}
-		return due
 	}
-	due = append(due, p.missing(entries, now)...)
-	slices.SortStableFunc(due, func(a, b Task) int {
-		if a.Class != b.Class {
-			return int(a.Class - b.Class)
-		}
-		return b.From.Compare(a.From)
-	})
-	return due
+	var all []Task
+	for _, tasks := range due {
+		slices.SortStableFunc(tasks, func(a, b Task) int { return b.From.Compare(a.From) })
+		all = append(all, tasks[:min(len(tasks), limit)]...)
+	}
+	return all
 }
 
 // due tells whether a window of the ledger is to be read again, and why.
-func (p Plan) due(e Entry, now time.Time) (Class, bool) {
+func (p *Plan) due(e *Entry, now time.Time) (Class, bool) {
 	// Half of a window that was split while it was open may lie in the future.
 	if e.State == StateSplit || p.waits(e, now) || e.From.After(now) {
 		return 0, false
@@ -131,7 +135,7 @@ func (p Plan) due(e Entry, now time.Time) (Class, bool) {
 }
 
 // waits tells whether a window failed and is left alone for now, or, by run --once, for good.
-func (p Plan) waits(e Entry, now time.Time) bool {
+func (p *Plan) waits(e *Entry, now time.Time) bool {
 	if !p.OnceSince.IsZero() {
 		if e.FailedAt.Before(p.OnceSince) {
 			return false // an earlier run's failure
@@ -148,15 +152,26 @@ func (p Plan) GaveUp(e Entry) bool {
 	return !p.OnceSince.IsZero() && e.Attempts >= onceAttempts && !e.FailedAt.Before(p.OnceSince)
 }
 
-func (p Plan) maxSettle() time.Duration {
+func (p *Plan) maxSettle() time.Duration {
 	if len(p.Settle) == 0 {
 		return 0
 	}
 	return slices.Max(p.Settle)
 }
 
-// missing gives the windows that the ledger does not have: the live one, and the holes before it.
-func (p Plan) missing(entries []Entry, now time.Time) []Task {
+// waiting counts the windows that failed and will be tried again.
+func (p *Plan) waiting(entries []Entry, now time.Time) (n int) {
+	for i := range entries {
+		if e := &entries[i]; e.State == StateFailed && p.waits(e, now) && !p.GaveUp(*e) {
+			n++
+		}
+	}
+	return n
+}
+
+// missing gives the windows that the ledger does not have: the live one, and the holes before it; of a hole with more windows than the limit
+// the newest ones.
+func (p *Plan) missing(limit int, entries []Entry, now time.Time) []Task {
 	end := Ceil(now, p.liveSpan(), p.Location)
 	if !p.Until.IsZero() && p.Until.Before(end) {
 		end = p.Until
@@ -169,6 +184,9 @@ func (p Plan) missing(entries []Entry, now time.Time) []Task {
 			tasks = append(tasks, Task{Window: live, Class: ClassLive})
 			hole.To = live.From
 		}
+		if hole.To.Sub(hole.From)/p.Window > time.Duration(limit) {
+			hole.From = later(hole.From, Floor(hole.To.Add(-p.Window*time.Duration(limit)), p.Window, p.Location))
+		}
 		for _, w := range Cut(p.Stream.Name, hole.From, hole.To, p.Window, p.Location) {
 			tasks = append(tasks, Task{Window: w, Class: ClassBackfill})
 		}
@@ -177,7 +195,7 @@ func (p Plan) missing(entries []Entry, now time.Time) []Task {
 }
 
 // holes gives what no entry covers of [Start, end) and of the ranges; of these nothing newer than the live window, which has its own rule.
-func (p Plan) holes(end, liveFrom time.Time, entries []Entry) (out []Window) {
+func (p *Plan) holes(end, liveFrom time.Time, entries []Entry) (out []Window) {
 	wanted := []Range{{From: p.Start, To: end}}
 	for _, r := range p.Ranges {
 		from, to := Floor(r.From, p.Stream.Grain, p.Location), Ceil(r.To.Add(-1), p.Stream.Grain, p.Location)
@@ -218,7 +236,8 @@ func later(a, b time.Time) time.Time {
 // holes gives the parts of [from, to) that no entry covers; entries are sorted by From. A split window's halves cover it.
 func holes(from, to time.Time, entries []Entry) []Window {
 	var out []Window
-	for _, e := range entries {
+	for i := range entries {
+		e := &entries[i]
 		if e.State == StateSplit || !e.To.After(from) {
 			continue
 		}

@@ -64,6 +64,10 @@ type Counts struct {
 	DeadLetters int
 }
 
+// maxShare is the most windows of one source that a process takes at once: the first to come would otherwise hold all that the source allows,
+// and those that are started to help it none.
+const maxShare = 4
+
 // tick is how often the planner looks; a window is due a moment later at most.
 const tick = 500 * time.Millisecond
 
@@ -123,9 +127,8 @@ func (r *Runner) add(ctx context.Context, s *Source) error {
 	budget := s.budget(r.budgets, r.now)
 	budget.jitter = r.jitter
 	r.turns[s.Settings.Name] = budget
-	s.client.Bind(budget.Take)
+	s.bind(budget)
 	s.seen = &seen{copies: r.copies, source: s.Settings.Name}
-	s.client.hold = budget.Hold
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := s.plan(stream, state)
@@ -150,7 +153,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	wg.Go(func() { r.announce(ctx) })
 	wg.Go(func() { _ = r.mirror.Follow(ctx) }) // it ends with the context alone
 	for _, s := range r.list {
-		for range s.Settings.Concurrency {
+		for range min(s.Settings.Concurrency, maxShare) {
 			windows, err := r.queue.Taker(ctx, s, r.lease)
 			if err != nil {
 				cancel()
@@ -175,6 +178,7 @@ func (r *Runner) plan(ctx context.Context) error {
 	}
 	failing := false
 	for {
+		began := time.Now()
 		left, err := r.offerAll(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -187,7 +191,8 @@ func (r *Runner) plan(ctx context.Context) error {
 		failing = err != nil
 		pause := r.tick
 		if left > 0 && !failing {
-			pause = r.tick / 10 // little is queued at once, so that what is left must not wait for it
+			// Little is queued at once, so that what is left must not wait for it; but looking is not all that a machine has to do.
+			pause = min(max(r.tick/10, 10*time.Since(began)), r.tick)
 		}
 		if err := wait(ctx, pause); err != nil {
 			return err
@@ -218,7 +223,8 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	due, waiting, err := r.due(s, state)
+	limit := 2 * s.Settings.Concurrency // queued windows are among those that are due
+	due, waiting, err := r.due(s, state, limit)
 	if err != nil {
 		return 1, err
 	}
@@ -226,7 +232,7 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	if r.once() && (state.Paused != "" || r.lost(name)) {
 		return 0, nil // its windows wait for a run with better credentials, or a better vendor
 	}
-	room := 2*s.Settings.Concurrency - len(queued)
+	room := limit - len(queued)
 	for _, task := range due {
 		if room <= 0 {
 			break
@@ -246,10 +252,11 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 	return left, nil
 }
 
-// due merges the streams' due windows by class. Waiting counts the windows that failed and will be tried again.
-func (r *Runner) due(s *Source, state sourceState) (due []Task, waiting int, err error) {
-	entries, err := r.view.entries(s.Settings.Name, r.mirror.Entries())
-	if err != nil {
+// due merges the streams' due windows by class, of each stream and class the first ones up to a limit: with a long history all of them are
+// more than a planner should make at every look. Waiting counts the windows that failed and will be tried again.
+func (r *Runner) due(s *Source, state sourceState, limit int) (due []Task, waiting int, err error) {
+	r.view.apply(r.mirror.Changes())
+	if err := r.view.readable(s.Settings.Name); err != nil {
 		return nil, 0, err
 	}
 	now := r.now()
@@ -260,14 +267,11 @@ func (r *Runner) due(s *Source, state sourceState) (due []Task, waiting int, err
 		}
 		plan := r.plans[s.Settings.Name][stream.Name]
 		plan.Ranges, plan.Lag = state.Ranges, s.lag()
-		for _, task := range plan.Due(entries[stream.Name], now) {
+		entries := r.view.entries(s.Settings.Name, stream.Name)
+		for _, task := range plan.first(limit, entries, now) {
 			byClass[task.Class] = append(byClass[task.Class], task)
 		}
-		for _, e := range entries[stream.Name] {
-			if e.State == StateFailed && plan.waits(e, now) && !plan.GaveUp(e) {
-				waiting++
-			}
-		}
+		waiting += plan.waiting(entries, now)
 	}
 	for _, tasks := range byClass {
 		// Newest first over all streams: none waits for another's whole history.

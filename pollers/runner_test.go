@@ -599,7 +599,8 @@ func TestARecordThatIsTooLargeIsADeadLetterAndTheRestGoesOn(t *testing.T) {
 		t.Errorf("its reason is %q; want size and digest", letter.Reason)
 	}
 	kept, err := events.DecodeRecord(m.Data)
-	if err != nil || len(kept.Parts[0].Body.Bytes) != events.OversizeKeptBytes || kept.Parts[0].Body.Size != 40<<20 || kept.WindowFrom.IsZero() {
+	// What may be the start of a secret at the cut is cut off.
+	if err != nil || len(kept.Parts[0].Body.Bytes) < events.OversizeKeptBytes-100 || kept.Parts[0].Body.Size != 40<<20 || kept.WindowFrom.IsZero() {
 		t.Errorf("it holds %v, %v", kept, err)
 	}
 }

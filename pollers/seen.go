@@ -3,6 +3,7 @@ package pollers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
@@ -19,6 +20,17 @@ func (s *seen) subject(stream, key string) string {
 	return events.SeenSubjects + "." + s.source + "." + events.Token(stream) + "." + events.Token(key)
 }
 
+// since is the key of a reading's context for the time from which on it counts what is remembered.
+type since struct{}
+
+// remembering is the context of a reading that counts nothing that was remembered before a time; zero counts all of it.
+func remembering(ctx context.Context, from time.Time) context.Context {
+	if from.IsZero() {
+		return ctx
+	}
+	return context.WithValue(ctx, since{}, from)
+}
+
 // versions gives what is remembered of these keys.
 func (s *seen) versions(ctx context.Context, stream string, keys []string) (map[string]string, error) {
 	subjects := make([]string, len(keys))
@@ -29,9 +41,10 @@ func (s *seen) versions(ctx context.Context, stream string, keys []string) (map[
 	if err != nil {
 		return nil, fmt.Errorf("what was read of %s: %w", stream, err)
 	}
+	from, _ := ctx.Value(since{}).(time.Time)
 	versions := make(map[string]string, len(found))
 	for i, key := range keys {
-		if m, ok := found[subjects[i]]; ok {
+		if m, ok := found[subjects[i]]; ok && !m.Time.Before(from) {
 			versions[key] = string(m.Data)
 		}
 	}

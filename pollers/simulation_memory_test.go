@@ -195,12 +195,11 @@ func (m *memoryStore) checkHalves(split pollers.Entry) {
 type mirrorOf struct {
 	p     *process
 	ready chan struct{}
-	seen  map[string]broker.Entry
 	at    int // in the log
 }
 
 func newMirrorOf(p *process) *mirrorOf {
-	return &mirrorOf{p: p, ready: make(chan struct{}), seen: map[string]broker.Entry{}}
+	return &mirrorOf{p: p, ready: make(chan struct{})}
 }
 
 func (m *mirrorOf) Ready() <-chan struct{} { return m.ready }
@@ -213,7 +212,7 @@ func (m *mirrorOf) Follow(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (m *mirrorOf) Entries() map[string]broker.Entry {
+func (m *mirrorOf) Changes() map[string]broker.Entry {
 	d := m.p.story.throw("mirror " + strconv.Itoa(m.p.id))
 	until := time.Now().Add(-d.upTo(2 * time.Second))
 	store := m.p.story.ledger
@@ -223,9 +222,8 @@ func (m *mirrorOf) Entries() map[string]broker.Entry {
 		changed[store.log[m.at].key] = store.log[m.at].entry
 	}
 	store.mu.Unlock()
-	maps.Copy(m.seen, changed)
 	m.p.looks(changed)
-	return maps.Clone(m.seen)
+	return changed
 }
 
 // looks notes what the planner bases its next offers on.

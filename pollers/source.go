@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/events/settings"
 )
@@ -72,6 +73,16 @@ func (s *Source) checkStreams(vars *settings.Vars) {
 			vars.Fault("STREAMS", fmt.Sprintf("%q matches no stream; there are %s", pattern, streamNames(streams)))
 		}
 	}
+}
+
+// redactBody takes the secrets out of a part's bytes; where these are only the start of it, also what may be the start of a secret.
+func (s *Source) redactBody(b events.Body) events.Body {
+	if b.Size > 0 {
+		b.Bytes = s.bodies.redactStart(b.Bytes, true)
+	} else {
+		b.Bytes = s.bodies.RedactBytes(b.Bytes)
+	}
+	return b
 }
 
 // minBodySecret is the length from which a secret is looked for in records.
@@ -173,6 +184,23 @@ func (s *Source) budget(store Store, now func() time.Time) *Budget {
 		rate = s.Settings.Rate
 	}
 	return NewBudget(store, s.Account, rate, now)
+}
+
+// bind makes the source's requests take from its account's budget.
+func (s *Source) bind(b *Budget) {
+	s.client.Bind(b.Take)
+	s.client.hold = b.Hold
+}
+
+// Share makes the source's requests take from its account's budget, as those of its Runners do, and gives the budget.
+func (s *Source) Share(ctx context.Context, b *broker.Broker) (*Budget, error) {
+	budgets, err := b.Bucket(ctx, broker.BudgetBucket)
+	if err != nil {
+		return nil, err
+	}
+	budget := s.budget(budgets, time.Now)
+	s.bind(budget)
+	return budget, nil
 }
 
 func readState(ctx context.Context, store Store, name string) (state sourceState, err error) {

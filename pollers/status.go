@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -118,7 +119,7 @@ func (p Plan) status(entries []Entry, now time.Time) StreamStatus {
 		}
 	}
 	if !p.Stream.Snapshot {
-		for _, task := range p.missing(entries, now) {
+		for _, task := range p.missing(math.MaxInt, entries, now) {
 			s.Holes = append(s.Holes, task.Window)
 		}
 		slices.SortFunc(s.Holes, func(a, b Window) int { return a.From.Compare(b.From) })
@@ -205,7 +206,7 @@ func Backfill(ctx context.Context, b *broker.Broker, s *Source, r Range, again b
 	if err != nil {
 		return err
 	}
-	return readAgain(ctx, NewLedger(book), s, r)
+	return readAgain(ctx, NewLedger(book), s, r, time.Now())
 }
 
 func addRange(ctx context.Context, states Store, s *Source, r Range) error {
@@ -223,7 +224,7 @@ func addRange(ctx context.Context, states Store, s *Source, r Range) error {
 
 // readAgain makes every window that overlaps the range due. One that is being read at this moment is read anew as well: its worker's word
 // counts no more.
-func readAgain(ctx context.Context, ledger *Ledger, s *Source, r Range) error {
+func readAgain(ctx context.Context, ledger *Ledger, s *Source, r Range, now time.Time) error {
 	all, err := ledger.All(ctx, s.Settings.Name)
 	if err != nil {
 		return err
@@ -233,7 +234,7 @@ func readAgain(ctx context.Context, ledger *Ledger, s *Source, r Range) error {
 			if e.Snapshot() || e.State == StateSplit || !e.From.Before(r.To) || !e.To.After(r.From) {
 				continue
 			}
-			if err := ledger.forget(ctx, s.Settings.Name, e.Window); err != nil {
+			if err := ledger.forget(ctx, s.Settings.Name, e.Window, now); err != nil {
 				return err
 			}
 		}
@@ -241,14 +242,14 @@ func readAgain(ctx context.Context, ledger *Ledger, s *Source, r Range) error {
 	return nil
 }
 
-// forget makes a window due as if it had never been read.
-func (l *Ledger) forget(ctx context.Context, source string, w Window) error {
+// forget makes a window due as if neither it nor, before now, what is in it had ever been read.
+func (l *Ledger) forget(ctx context.Context, source string, w Window, now time.Time) error {
 	for {
 		e, err := l.Get(ctx, source, w)
 		if err != nil {
 			return err
 		}
-		e.State, e.ReadAt, e.RetryAt, e.Attempts, e.Error = StatePlanned, time.Time{}, time.Time{}, 0, ""
+		e.State, e.ReadAt, e.RetryAt, e.Attempts, e.Error, e.Anew = StatePlanned, time.Time{}, time.Time{}, 0, "", now.UTC()
 		if _, err = l.Set(ctx, source, e); !errors.Is(err, broker.ErrConflict) {
 			return err
 		}

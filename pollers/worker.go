@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -93,7 +94,7 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 		return w.done(ctx, d) // the stream is no longer selected, may not be read, or its vendor is down
 	}
 	plan.Lag = w.source.lag()
-	if _, due := plan.due(entry, w.now()); !due {
+	if _, due := plan.due(&entry, w.now()); !due {
 		return w.done(ctx, d) // it was read; only its acknowledgement was lost
 	}
 	before := entry
@@ -141,7 +142,11 @@ func (w *worker) keep(ctx context.Context, d *delivery) (stop func()) {
 func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error) {
 	started := w.now().UTC()
 	out := w.publish(ctx, entry.Window)
-	reading, err := w.source.Poller.Fetch(ctx, entry.Window, out.emit)
+	var reading Reading
+	err := w.try(func() (err error) {
+		reading, err = w.source.Poller.Fetch(remembering(ctx, entry.Anew), entry.Window, out.emit)
+		return err
+	})
 	if flushErr := out.flush(); err == nil {
 		err = flushErr
 	}
@@ -150,7 +155,7 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 		return entry, err
 	}
 	was := entry
-	entry.State, entry.ReadAt = StateComplete, started
+	entry.State, entry.ReadAt, entry.Anew = StateComplete, started, time.Time{}
 	entry.Records, entry.Requests = out.records+reading.Unchanged, reading.Requests
 	if out.records > 0 || reading.Unchanged == 0 {
 		entry.Fingerprint = hex.EncodeToString(out.sum[:])
@@ -160,22 +165,33 @@ func (w *worker) read(ctx context.Context, plan Plan, entry Entry) (Entry, error
 	if !reading.Capped {
 		return entry, nil
 	}
-	if entry, err = w.split(ctx, plan, entry); err != nil {
+	if entry, err = w.split(ctx, plan, entry, was.Anew); err != nil {
 		return was, err // its cap hides a part of it: without its halves this was no reading
 	}
 	return entry, nil
 }
 
+// try makes an error of a panic in the room: its window fails, and nobody else's.
+func (w *worker) try(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the %s poller panicked: %v", w.source.Settings.Vendor, p)
+			w.log.Error("a poller panicked", "source", w.source.Settings.Name, "stack", string(debug.Stack()))
+		}
+	}()
+	return f()
+}
+
 // split replaces a capped window by its halves: first they are in the ledger, then it is split. At
 // the grain it is partial, visibly.
-func (w *worker) split(ctx context.Context, plan Plan, entry Entry) (Entry, error) {
+func (w *worker) split(ctx context.Context, plan Plan, entry Entry, anew time.Time) (Entry, error) {
 	older, newer, ok := entry.Window.Split(plan.Stream.Grain, plan.Location)
 	if !ok {
 		entry.State = StatePartial
 		return entry, nil
 	}
 	for _, half := range []Window{older, newer} {
-		_, err := w.book.Set(ctx, w.source.Settings.Name, Entry{Window: half, State: StatePlanned})
+		_, err := w.book.Set(ctx, w.source.Settings.Name, Entry{Window: half, State: StatePlanned, Anew: anew})
 		if err != nil && !errors.Is(err, broker.ErrConflict) {
 			return entry, err
 		}
@@ -294,7 +310,7 @@ type publication struct {
 	records     int
 	sum         [16]byte         // of the records' fingerprints, whatever their order
 	versions    []broker.Message // of records on their way, to be remembered once RAW has them
-	lost        error            // RAW does not have every record of this reading, and never will
+	lost        error            // RAW does not have every record of this reading, and this one will not bring it there
 }
 
 // versionBatch is how many records with a version travel before they are waited for: what dies then is read again.
@@ -336,18 +352,27 @@ func (w *worker) publish(ctx context.Context, window Window) *publication {
 // maxKey bounds a record's key: it travels in headers, of which a message has 64 KiB, twice and percent-encoded.
 const maxKey = 4 << 10
 
-// emit stamps a record and sends it. What the room gave may be reused once emit returns: the encoding is a copy.
+// emit takes a record. What the room gave may be reused once emit returns: the encoding is a copy. An error stays the reading's, whatever
+// the room makes of it.
 func (p *publication) emit(r events.Record) error {
+	if p.lost != nil {
+		return p.lost
+	}
+	return p.settle(p.send(r))
+}
+
+// send stamps a record and sends it.
+func (p *publication) send(r events.Record) error {
 	source := p.worker.source
 	r.Vendor, r.Source, r.Stream = source.Settings.Vendor, source.Settings.Name, p.window.Stream
 	r.Timezone = source.Poller.Describe().Location.String()
 	r.WindowFrom, r.WindowTo, r.Traceparent = p.window.From, p.window.To, p.traceparent
-	reason := p.unfit(&r)
 	for i := range r.Parts {
 		// A vendor may echo the key that it was asked with.
-		r.Parts[i].Body.Bytes = source.bodies.RedactBytes(r.Parts[i].Body.Bytes)
+		r.Parts[i].Body = source.redactBody(r.Parts[i].Body)
 	}
 	r.Key = source.bodies.Redact(r.Key)
+	reason := p.unfit(&r) // which cuts: after a cut a half of a secret would not be known as one
 	fingerprint, err := hex.DecodeString(r.Fingerprint())
 	if err != nil {
 		return fmt.Errorf("fingerprint of %s: %w", r.Key, err)
@@ -412,7 +437,11 @@ func (p *publication) unfit(r *events.Record) (reason string) {
 
 // bury dead-letters a record that cannot travel on. The same record read again within a day is the same dead letter.
 func (p *publication) bury(r *events.Record, event events.Event, reason string) error {
-	dead := events.DeadLetter{Stage: events.StagePoll, Name: r.Source, Reason: reason, Attempts: 1, Subject: events.RawSubject(r), At: p.worker.now().UTC()}
+	dead := events.DeadLetter{Stage: events.StagePoll, Name: r.Source, Reason: p.worker.source.Secrets.Redact(reason), Attempts: 1, Subject: events.RawSubject(r), At: p.worker.now().UTC()}
+	// The starts of many parts are together more than a message may hold.
+	if err := p.worker.raw.Offload(p.ctx, &event); err != nil {
+		return err
+	}
 	header := make(map[string][]string, 16)
 	event.SetHeaders(header)
 	dead.SetHeaders(header)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/parley-stream/parley/events"
@@ -24,6 +25,7 @@ type item struct {
 	digest   string
 	fence    fence
 	enriched bool
+	stored   bool  // an earlier attempt made the present event of it, and was not counted
 	err      error // it is a dead letter
 }
 
@@ -158,16 +160,19 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 	}
 	result := p.broker.Publish(ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: d.Data}})[0]
 	if result.Err != nil {
+		p.doubt(it)
 		return fmt.Errorf("dead-letter record %d: %w", d.Sequence, result.Err)
 	}
+	again := result.Duplicate && !p.doubtful[d.Sequence]
+	delete(p.doubtful, d.Sequence)
 	p.count(vendor, "", func(c *Counts) {
-		if result.Duplicate {
+		if again {
 			c.Duplicates++
 		} else {
 			c.DeadLetters++
 		}
 	})
-	if !result.Duplicate {
+	if !again {
 		p.log.Warn("a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", dead.Reason)
 	}
 	return d.Ack()
@@ -221,7 +226,13 @@ func firstOfEach(items []*item) (first, rest []*item) {
 
 // round emits what changed of items of different entities: events, then STATE, and only then the acknowledgements. A crash
 // between any two comes again from RAW and finds what was done.
-func (p *partition) round(ctx context.Context, items []*item) error {
+func (p *partition) round(ctx context.Context, items []*item) (err error) {
+	counted := 0
+	defer func() {
+		if err != nil {
+			p.doubt(items[counted:]...)
+		}
+	}()
 	emitted := make(map[*item]bool, len(items))
 	for attempt, waiting := 0, items; len(waiting) > 0; attempt++ {
 		if attempt == maxRepairs {
@@ -252,11 +263,13 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 		return err
 	}
 	for _, it := range items {
+		counted++
 		if it.err != nil {
 			continue // it is a dead letter by now
 		}
+		delete(p.doubtful, it.delivery.Sequence)
 		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) {
-			if emitted[it] {
+			if emitted[it] || it.stored {
 				c.Events++
 			} else {
 				c.Duplicates++
@@ -269,6 +282,13 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 	return nil
 }
 
+// doubt notes items that may have become events, or dead letters, and are not counted as such: what comes again of them is no duplicate.
+func (p *partition) doubt(items ...*item) {
+	for _, it := range items {
+		p.doubtful[it.delivery.Sequence] = true
+	}
+}
+
 // maxRepairs bounds how often one round is decided anew.
 const maxRepairs = 8
 
@@ -276,7 +296,9 @@ const maxRepairs = 8
 func (p *partition) changed(items []*item) (changed []*item) {
 	for _, it := range items {
 		known, _ := p.cache.Get(it.path)
-		newer := it.fence.compare(known.fence) > 0
+		order := it.fence.compare(known.fence)
+		newer := order > 0
+		it.stored = it.stored || order == 0 && p.doubtful[it.delivery.Sequence]
 		switch {
 		case known.revision == 0 || (newer && known.digest != it.digest):
 			changed = append(changed, it)
@@ -348,7 +370,17 @@ func (p *partition) message(ctx context.Context, it *item) (broker.Message, erro
 	event.SetHeaders(header)
 	header[headerFence] = []string{it.fence.String()}
 	header[broker.HeaderExpectedSequence] = []string{strconv.FormatUint(known.sequence, 10)}
+	if slices.Contains(lasting(), it.entity.Kind()) {
+		header[broker.HeaderTTL] = []string{broker.TTLNever}
+	}
 	return broker.Message{Subject: eventSubject(it.path), Header: header, Data: event.Data}, nil
+}
+
+// lasting are the kinds of directories: who learns names reads them off these events, and an entry that does not change is never published
+// again. Contacts are none, although they have names: there are as many of them as visitors, and whenever a message ages out the server reads
+// every one before it that never does.
+func lasting() []events.Kind {
+	return []events.Kind{events.KindAgent, events.KindDepartment, events.KindAccount, events.KindSite, events.KindTag}
 }
 
 // stored notes the event that an item became.

@@ -185,7 +185,7 @@ func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()
 	if err != nil {
 		panic(err) // only a size below one is refused
 	}
-	p := &partition{Runner: r, number: number, cache: cache, dirty: make(map[string]bool)}
+	p := &partition{Runner: r, number: number, cache: cache, dirty: make(map[string]bool), doubtful: make(map[uint64]bool)}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -226,6 +226,8 @@ type partition struct {
 	cache  *simplelru.LRU[string, state]
 	// dirty are the entities whose state is newer in the cache than in STATE.
 	dirty map[string]bool
+	// doubtful are records, by RAW's sequence, whose processing failed when their events may have been stored.
+	doubtful map[uint64]bool
 	// quiet counts looks that found deliveries which are nowhere.
 	quiet int
 }

@@ -50,7 +50,7 @@ func (c *runCmd) Run(ctx context.Context) error {
 		if c.Once {
 			return a.RunOnce(ctx)
 		}
-		return a.Run(ctx, app.All())
+		return lasting(a.Run(ctx, app.All()))
 	})
 }
 
@@ -74,7 +74,9 @@ type demoCmd struct {
 	Once bool `help:"End when the files hold every seeded chat."`
 }
 
-func (c *demoCmd) Run(ctx context.Context) error { return app.Demo(ctx, c.Once, os.Stdout, os.Stderr) }
+func (c *demoCmd) Run(ctx context.Context) error {
+	return lasting(app.Demo(ctx, c.Once, os.Stdout, os.Stderr))
+}
 
 type simulateCmd struct {
 	Addr  string `default:"127.0.0.1:8095" help:"Address to listen on (${default})."`
@@ -100,7 +102,7 @@ func (c *simulateCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "Five vendors are simulated on %s; the variables above reach them. Ctrl-C ends.\n", c.Addr)
-	return sims.Serve(ctx)
+	return lasting(sims.Serve(ctx))
 }
 
 type checkCmd struct {
@@ -251,7 +253,7 @@ type tailCmd struct {
 }
 
 func (c *tailCmd) Run(ctx context.Context) error {
-	return withApp(func(a *app.App) error { return a.RunTail(ctx, c.Filter, c.JSON, c.Clear) })
+	return withApp(func(a *app.App) error { return lasting(a.RunTail(ctx, c.Filter, c.JSON, c.Clear)) })
 }
 
 type versionCmd struct{}
@@ -271,7 +273,16 @@ func (*versionCmd) Run() error {
 }
 
 func role(ctx context.Context, roles app.Roles) error {
-	return withApp(func(a *app.App) error { return a.RunRole(ctx, roles) })
+	return withApp(func(a *app.App) error { return lasting(a.RunRole(ctx, roles)) })
+}
+
+// lasting is the end of a command that runs until it is stopped: to be stopped is what it was there for. Any other that is stopped has not done
+// what was asked.
+func lasting(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func withApp(run func(*app.App) error) error {
@@ -330,7 +341,7 @@ func exitCode(err error) int {
 	var faults config.Faults
 	var wrong usageError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case err == nil:
 		return exitDone
 	case errors.As(err, &faults):
 		fmt.Fprintf(os.Stderr, "parley: the configuration is not right:\n%v\n", faults)
@@ -338,7 +349,7 @@ func exitCode(err error) int {
 	case errors.As(err, &wrong), errors.Is(err, app.ErrUsage):
 		fmt.Fprintln(os.Stderr, "parley:", err)
 		return exitUsage
-	case errors.Is(err, errReported), errors.Is(err, app.ErrReported):
+	case errors.Is(err, errReported), errors.Is(err, app.ErrReported), errors.Is(err, context.Canceled):
 		return exitFailed
 	default:
 		fmt.Fprintln(os.Stderr, "parley:", err)

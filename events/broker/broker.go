@@ -166,9 +166,12 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 		b.options.Logger.Warn("NATS cannot be reached; trying again", "servers", hosts(urls), "error", err.Error())
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("PARLEY_NATS_URL: %s: %w", hosts(urls), err)
+			return fmt.Errorf("PARLEY_NATS_URL: %s: %w: %w", hosts(urls), err, ctx.Err())
 		case <-time.After(pause):
 		}
+	}
+	if got := b.nc.MaxPayload(); got < leastPayload {
+		return fmt.Errorf("PARLEY_NATS_URL: %s: the server takes messages of %d bytes (max_payload), want at least %d; its default, 1MB, is enough", hosts(urls), got, leastPayload)
 	}
 	return b.useJetStream()
 }

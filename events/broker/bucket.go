@@ -132,29 +132,28 @@ func (b *Broker) Announce(ctx context.Context, name string) {
 	_ = members.Delete(ctx, name) // it is forgotten after MemberTTL anyway
 }
 
-// Mirror is a copy of a bucket that follows it. It may lag by a moment.
+// Mirror follows a bucket for one who keeps a copy of it. It may lag by a moment.
 type Mirror struct {
 	mu      sync.Mutex
-	entries map[string]Entry
+	changes map[string]Entry
 	ready   chan struct{}
 	reached uint64 // the latest revision that was seen
 }
 
 // NewMirror gives an empty one; Bucket.Follow keeps it current.
-func NewMirror() *Mirror { return &Mirror{entries: make(map[string]Entry), ready: make(chan struct{})} }
+func NewMirror() *Mirror { return &Mirror{changes: make(map[string]Entry), ready: make(chan struct{})} }
 
-// Ready is closed once the mirror holds what was there at its start.
+// Ready is closed once the mirror has seen what was there at its start.
 func (m *Mirror) Ready() <-chan struct{} { return m.ready }
 
-// Entries gives a copy.
-func (m *Mirror) Entries() map[string]Entry {
+// Changes gives the last entry of each key that was written since Changes was last called, at first of all; the zero Entry says that the key
+// was deleted.
+func (m *Mirror) Changes() map[string]Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make(map[string]Entry, len(m.entries))
-	for k, e := range m.entries {
-		out[k] = e
-	}
-	return out
+	changes := m.changes
+	m.changes = make(map[string]Entry)
+	return changes
 }
 
 // lookBehind is how often a mirror is compared with its bucket.
@@ -231,9 +230,9 @@ func (m *Mirror) apply(e jetstream.KeyValueEntry) {
 		return
 	}
 	m.reached = max(m.reached, e.Revision())
+	entry := Entry{}
 	if e.Operation() == jetstream.KeyValuePut {
-		m.entries[strings.Clone(e.Key())] = Entry{Value: e.Value(), Revision: e.Revision()}
-	} else {
-		delete(m.entries, e.Key())
+		entry = Entry{Value: e.Value(), Revision: e.Revision()}
 	}
+	m.changes[strings.Clone(e.Key())] = entry
 }

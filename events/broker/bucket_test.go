@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -155,33 +154,36 @@ func TestAMirrorFollowsWritesDeletesAndKeysThatComeBack(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- k.Follow(ctx, m) }()
 	<-m.Ready()
-	holds := func(want map[string]string) {
+	last := map[string]broker.Entry{}
+	tells := func(want map[string]string) {
 		t.Helper()
-		eventually(t, fmt.Sprint("the mirror holds ", want), func() bool {
-			got := map[string]string{}
-			for key, e := range m.Entries() {
-				got[key] = string(e.Value)
+		got := map[string]string{}
+		eventually(t, fmt.Sprint("the mirror tells ", want), func() bool {
+			for key, e := range m.Changes() {
+				got[key], last[key] = string(e.Value), e
 			}
 			return maps.Equal(got, want)
 		})
 	}
-	if got := slices.Collect(maps.Keys(m.Entries())); !slices.Equal(got, []string{"main.a"}) {
-		t.Errorf("when it was ready it held %v", got)
-	}
+	tells(map[string]string{"main.a": "1"})
 	set(t, k, "main.b", "1", 0)
-	set(t, k, "main.a", "2", m.Entries()["main.a"].Revision)
-	holds(map[string]string{"main.a": "2", "main.b": "1"})
+	set(t, k, "main.a", "2", last["main.a"].Revision)
+	tells(map[string]string{"main.a": "2", "main.b": "1"})
 	if err := k.Delete(t.Context(), "main.a"); err != nil {
 		t.Fatal(err)
 	}
-	holds(map[string]string{"main.b": "1"})
+	tells(map[string]string{"main.a": ""})
+	if got := last["main.a"].Revision; got != 0 {
+		t.Errorf("a deleted key has revision %d", got)
+	}
 	revision := set(t, k, "main.a", "3", 0)
-	holds(map[string]string{"main.a": "3", "main.b": "1"})
-	if got := m.Entries()["main.a"].Revision; got != revision {
+	tells(map[string]string{"main.a": "3"})
+	if got := last["main.a"].Revision; got != revision {
 		t.Errorf("revision %d, want %d", got, revision)
 	}
-	m.Entries()["main.c"] = broker.Entry{}
-	holds(map[string]string{"main.a": "3", "main.b": "1"})
+	if got := m.Changes(); len(got) != 0 {
+		t.Errorf("without a change it tells %v", got)
+	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)

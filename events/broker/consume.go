@@ -35,6 +35,8 @@ const (
 	pinTTL = 10 * time.Second
 	// pull is how long one request to the server stays open; it also keeps the pin.
 	pull = 2 * time.Second
+	// pullBytes is how much one request may give: what waits in this process for its turn is in memory.
+	pullBytes = 16 << 20
 	// settle is how long a batch waits for more messages once it has one.
 	settle = 2 * time.Millisecond
 )
@@ -164,10 +166,11 @@ func (c *Consumer) request(limit int) (err error) {
 	}
 	ask := struct {
 		Batch   int           `json:"batch"`
+		Bytes   int           `json:"max_bytes"`
 		Expires time.Duration `json:"expires"`
 		Group   string        `json:"group,omitempty"`
 		Pin     string        `json:"id,omitempty"`
-	}{Batch: limit, Expires: pull}
+	}{Batch: limit, Bytes: pullBytes, Expires: pull}
 	if c.config.Pinned {
 		ask.Group, ask.Pin = pinGroup, c.pin
 	}
@@ -208,6 +211,9 @@ func (c *Consumer) receive(ctx context.Context, patience time.Duration) (*Delive
 
 // status is the server's word on the open request.
 func (c *Consumer) status(code, description string) error {
+	if code == "409" && description == batchCompleted {
+		return nil
+	}
 	switch code {
 	case "100": // a heartbeat
 		return nil
@@ -217,11 +223,20 @@ func (c *Consumer) status(code, description string) error {
 	case "423": // another process has become the owner
 		c.wanted, c.pin = 0, ""
 		return nil
-	default:
-		c.wanted = 0
-		return fmt.Errorf("%s %s", code, description)
 	}
+	c.wanted = 0
+	if code == "409" && description == bytesReached {
+		return nil
+	}
+	return fmt.Errorf("%s %s", code, description)
 }
+
+// What the server says of a request that has given what it may: the messages that it was for, which are counted here too (the word may come
+// when the next request is open), or their bytes.
+const (
+	batchCompleted = "Batch Completed"
+	bytesReached   = "Message Size Exceeds MaxBytes"
+)
 
 // checkPin tells when a delivery shows that this process has become the owner.
 func (c *Consumer) checkPin(batch []*Delivery) error {
@@ -345,7 +360,7 @@ func (b *Broker) Follow(ctx context.Context, stream string, filters []string, vi
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", stream, err)
 	}
-	messages, err := cons.Messages()
+	messages, err := cons.Messages(jetstream.PullMaxBytes(pullBytes))
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", stream, err)
 	}

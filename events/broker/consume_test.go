@@ -170,6 +170,47 @@ func TestNextGivesWhatIsThereAtOnceUpToItsLimit(t *testing.T) {
 	wantSequences(t, "afterwards", o.take(2), through(12, 13))
 }
 
+func TestAFullBatchDoesNotEndTheNextRequest(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	o := owner(t, b, shared(time.Minute))
+	for round := range uint64(3) {
+		waiting := make(chan []*broker.Delivery)
+		go func() { waiting <- o.next(2) }()
+		eventually(t, "one request is open", func() bool {
+			cons, err := admin(t, b).Consumer(t.Context(), broker.Events, "shared")
+			return err == nil && cons.CachedInfo().NumWaiting == 1
+		})
+		publishEvents(t, b, 2)
+		got := <-waiting
+		for len(got) < 2 {
+			got = append(got, o.next(2)...)
+		}
+		wantSequences(t, "two at a time", got, through(2*round+1, 2*round+2))
+	}
+}
+
+func TestARequestGivesSixteenMebibytesAtMost(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	o := owner(t, b, shared(time.Minute))
+	const count = 40
+	for n := range count {
+		m := event(fmt.Sprint("e", n))
+		m.Data = make([]byte, 1<<20)
+		publish(t, b, m)
+	}
+	var all []*broker.Delivery
+	for len(all) < count {
+		batch := o.next(count)
+		if size := len(batch) << 20; size > 16<<20 {
+			t.Errorf("one batch has %d bytes", size)
+		}
+		all = append(all, batch...)
+	}
+	wantSequences(t, "all of them", all, through(1, count))
+}
+
 func TestNextGivesNothingAfterAWhileAndEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

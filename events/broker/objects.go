@@ -29,7 +29,7 @@ const dataRefPrefix = "nats-object://" + ObjectsBucket + "/"
 // (the CloudEvents claim check). It must be called at every publication: each makes sure that the object
 // outlives the message.
 func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
-	if len(e.Data) <= events.MaxInlineData {
+	if len(e.Data) <= b.maxInline() {
 		return nil
 	}
 	sum := sha256.Sum256(e.Data)
@@ -48,6 +48,11 @@ func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	}
 	e.DataRef, e.Data = dataRefPrefix+name, nil
 	return nil
+}
+
+// maxInline is how much data travels in a message, on a server with small messages less than elsewhere.
+func (b *Broker) maxInline() int {
+	return min(events.MaxInlineData, int(b.nc.MaxPayload())-headerRoom)
 }
 
 // outlives tells whether an object that was put at a time outlives every message that refers to it from now on.

@@ -55,6 +55,46 @@ func TestDataTravelsByReferenceFromTheLimitOn(t *testing.T) {
 	}
 }
 
+func TestOnAServerWithSmallMessagesMoreTravelsByReference(t *testing.T) {
+	t.Parallel()
+	e := startExternal(t)
+	e.stop()
+	e.options.MaxPayload = 1 << 20
+	e.start(t)
+	b := e.connect(t)
+	for _, size := range []int{1<<20 - 64<<10, 1<<20 - 64<<10 + 1, 1 << 20} {
+		data := bytes.Repeat([]byte("x"), size)
+		e := events.Event{Data: bytes.Clone(data)}
+		if err := b.Offload(t.Context(), &e); err != nil {
+			t.Fatal(err)
+		}
+		m := event("a")
+		m.Header, m.Data = map[string][]string{"Large": {strings.Repeat("x", 60<<10)}}, e.Data
+		publish(t, b, m)
+		if err := b.Resolve(t.Context(), &e); err != nil || !bytes.Equal(e.Data, data) {
+			t.Errorf("%d bytes came back as %d, %v", size, len(e.Data), err)
+		}
+	}
+}
+
+func TestAServerWithTooSmallMessagesIsRefused(t *testing.T) {
+	t.Parallel()
+	e := startExternal(t)
+	e.stop()
+	e.options.MaxPayload = 256 << 10
+	e.start(t)
+	b, err := broker.Open(t.Context(), broker.Options{URLs: []string{e.url()}})
+	if err == nil {
+		b.Close()
+		t.Fatal("it was opened")
+	}
+	for _, want := range []string{"PARLEY_NATS_URL", "max_payload", "262144", "524288"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want it to name %s", err, want)
+		}
+	}
+}
+
 func TestAReferenceThatLeadsNowhereIsPermanent(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

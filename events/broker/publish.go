@@ -18,6 +18,9 @@ import (
 const (
 	HeaderExpectedSequence = "Nats-Expected-Last-Subject-Sequence"
 	HeaderMsgID            = "Nats-Msg-Id"
+	HeaderTTL              = "Nats-TTL"
+	// TTLNever keeps a message beyond its stream's age limit.
+	TTLNever = "never"
 )
 
 const (
@@ -137,14 +140,17 @@ func (b *Broker) commit(ctx context.Context, m *nats.Msg) (uint64, error) {
 // Pipeline publishes messages of one stream in batches, one of them on its way while the next is filled, and keeps at it: what
 // met a lost server or a full stream is sent again until the context ends. While nothing fails the stream has them in the order of Send.
 //
-// A message that was sent again can be stored twice, and behind others that were sent after it. Who consumes such a stream orders by
-// something of the message's own, as the fence of a record does: by the vendor's time of change, else by the request's start, and
-// by RAW's sequence only where these are equal.
+// Each message has a Nats-Msg-Id, so that one that was stored and whose answer was lost is stored once for as long as the stream knows its
+// ids (a minute or two). A message that was sent again can be stored behind others that were sent after it, and, after a longer loss,
+// twice. Who consumes such a stream orders by something of the message's own, as the fence of a record does: by the vendor's time of
+// change, else by the request's start, and by RAW's sequence only where these are equal.
 //
 // One goroutine uses it.
 type Pipeline struct {
 	ctx    context.Context
 	broker *Broker
+	id     string // of this pipeline, which begins its messages' ids
+	sent   int
 	batch  []Message
 	bytes  int
 	flying chan error // the batch on its way; nil: none
@@ -158,10 +164,20 @@ const (
 )
 
 // Pipeline starts one.
-func (b *Broker) Pipeline(ctx context.Context) *Pipeline { return &Pipeline{ctx: ctx, broker: b} }
+func (b *Broker) Pipeline(ctx context.Context) *Pipeline {
+	return &Pipeline{ctx: ctx, broker: b, id: nuid.Next()}
+}
 
-// Send takes a message; its header and data must not change until Flush. It blocks while two batches are unfinished.
+// Send takes a message, whose header is the pipeline's from then on; its data must not change until Flush. A message without an id gets one. It
+// blocks while two batches are unfinished.
 func (p *Pipeline) Send(m Message) error {
+	if m.Header == nil {
+		m.Header = make(map[string][]string, 1)
+	}
+	if m.Get(HeaderMsgID) == "" {
+		p.sent++
+		m.Header[HeaderMsgID] = []string{p.id + "." + strconv.Itoa(p.sent)}
+	}
 	p.batch = append(p.batch, m)
 	p.bytes += len(m.Data)
 	if len(p.batch) < pipelineBatch && p.bytes < pipelineBytes {
@@ -209,7 +225,7 @@ func (p *Pipeline) publish(batch []Message) error {
 		if _, err := p.broker.PublishAtomic(p.ctx, batch); err == nil {
 			return nil
 		}
-		// Nothing is known of a batch whose answer was lost; what it stored is stored twice.
+		// Nothing is known of a batch whose answer was lost; of what it stored, the ids are.
 	}
 	for attempt := 0; ; attempt++ {
 		if err := p.broker.awaitServer(p.ctx); err != nil {

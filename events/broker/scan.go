@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -28,17 +29,24 @@ func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from
 	if info := cons.CachedInfo(); info != nil && info.NumPending == 0 {
 		return nil
 	}
-	messages, err := cons.Messages()
+	// A consumer that its server forgot is made anew when its heartbeats are missed, within idle.
+	messages, err := cons.Messages(jetstream.PullMaxBytes(pullBytes), jetstream.PullHeartbeat(idle/4))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
 	defer messages.Stop()
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
-	for {
-		m, err := messages.Next()
+	for at := (jetstream.MsgMetadata{}); ; {
+		m, err := messages.Next(jetstream.NextMaxWait(idle))
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, nats.ErrTimeout) {
+			if atEnd(ctx, cons, &at) {
+				return nil
+			}
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
@@ -47,14 +55,31 @@ func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
-		if meta.Sequence.Stream > state.LastSeq {
+		if at = *meta; at.Sequence.Stream > state.LastSeq {
 			return nil
 		}
-		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp})
-		if err != nil || meta.NumPending == 0 || meta.Sequence.Stream == state.LastSeq {
+		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: at.Sequence.Stream, Time: at.Timestamp})
+		if err != nil || at.NumPending == 0 || at.Sequence.Stream == state.LastSeq {
 			return err
 		}
 	}
+}
+
+// idle is how long a Scan waits for the next message before it asks whether there is one.
+const idle = 2 * time.Second
+
+// atEnd tells whether nothing comes after the last message that came: those that stood behind it were deleted meanwhile. Where the server does
+// not say so, it is asked again later.
+func atEnd(ctx context.Context, cons jetstream.Consumer, last *jetstream.MsgMetadata) bool {
+	info, err := cons.Info(ctx)
+	if err != nil || info.NumPending > 0 {
+		return false
+	}
+	came := uint64(0) // of this consumer, which may have been made anew since
+	if last.Consumer == info.Name {
+		came = last.Sequence.Consumer
+	}
+	return info.Delivered.Consumer == came // else more is on its way
 }
 
 // Remove deletes one message for good and overwrites its bytes; one that is gone already is no error.

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,6 +47,39 @@ func TestScanGivesWhatIsThereAndEnds(t *testing.T) {
 	enough := errors.New("enough")
 	if err := b.Scan(t.Context(), broker.Events, nil, time.Time{}, func(broker.Message) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("%v; want the visitor's error", err)
+	}
+}
+
+func TestScanEndsWhenWhatIsLeftOfItIsDeleted(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	publishEvents(t, b, 2000)
+	for name, filters := range map[string][]string{"everything": nil, "filtered": {events.EventSubjects + ".>"}} {
+		t.Run(name, func(t *testing.T) {
+			last := size(t, b, broker.Events).LastSeq
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			var got []uint64
+			err := b.Scan(ctx, broker.Events, filters, time.Time{}, func(m broker.Message) error {
+				if got = append(got, m.Sequence); len(got) == 1 {
+					return nil
+				}
+				if len(got) > 2 {
+					return nil // it was on its way already
+				}
+				// Another process deletes everything else that there is.
+				for sequence := m.Sequence + 1; sequence <= last; sequence++ {
+					if err := b.Remove(t.Context(), broker.Events, sequence); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil || len(got) < 2 || !slices.IsSorted(got) {
+				t.Errorf("%d messages, %v; want it to end with what is there", len(got), err)
+			}
+			publishEvents(t, b, 2000)
+		})
 	}
 }
 

@@ -35,7 +35,12 @@ const (
 )
 
 const (
-	maxPayload    = 8 << 20
+	// maxPayload is the embedded server's. leastPayload is what Parley cannot do without: a look-up of 1,024 subjects is one message, and a
+	// chunk of an object too; the default of other servers is 1 MiB.
+	maxPayload   = 8 << 20
+	leastPayload = 512 << 10
+	// headerRoom is the most that a message's headers may take.
+	headerRoom    = 64 << 10
 	deadRetention = 30 * 24 * time.Hour
 	// MemberTTL is how long a process counts as alive after it last said so.
 	MemberTTL = 10 * time.Second
@@ -140,6 +145,8 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 					events.RawSubjects, o.Partitions),
 			},
 			MaxAge: o.RawRetention, MaxBytes: o.RawMaxBytes, Discard: jetstream.DiscardNew, AllowAtomicPublish: true,
+			// Longer than an answer is waited for, twice, and no longer: an id takes 300 bytes of the server's memory.
+			Duplicates: min(time.Minute, o.RawRetention),
 		},
 		{
 			Name: Events, Description: "canonical events: the truth of what was emitted", Subjects: []string{events.EventSubjects + ".>"},

@@ -43,7 +43,7 @@ func (a *App) Backfill(ctx context.Context, q BackfillRequest) error {
 	defer progress.Close()
 	err = a.follow(ctx, b, s, r, progress)
 	if ctx.Err() != nil {
-		return nil // only the view ends
+		return ctx.Err() // only the view ends, and what was asked for is not done yet
 	}
 	return err
 }

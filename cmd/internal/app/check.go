@@ -39,7 +39,7 @@ func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
 		findings = append(findings, a.finding("privacy", nil, a.privacy.String()))
 	}
 	for _, s := range a.sources {
-		findings = append(findings, a.checkSource(ctx, s))
+		findings = append(findings, a.checkSource(ctx, b, s))
 	}
 	if b != nil {
 		defer b.Close()
@@ -102,10 +102,20 @@ func (a *App) checkNATS(ctx context.Context) (*broker.Broker, Finding) {
 // skewLimit is how far a vendor's clock may be off before a check calls it a fault: windows end at our now.
 const skewLimit = time.Minute
 
-func (a *App) checkSource(ctx context.Context, s *pollers.Source) Finding {
+// checkSource asks a vendor, out of the account's budget where there is a broker that has it.
+func (a *App) checkSource(ctx context.Context, b *broker.Broker, s *pollers.Source) Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	what := "source " + s.Settings.Name
+	if b != nil {
+		held, err := heldUntil(ctx, b, s)
+		if err != nil {
+			return a.finding(what, err, "")
+		}
+		if time.Until(held) > checkLimit/2 {
+			return Finding{What: what, OK: true, Warning: true, Text: "is not asked: its vendor wants to be left alone until " + held.Format(time.RFC3339)}
+		}
+	}
 	if err := s.Poller.Check(ctx); err != nil {
 		if pollers.IsUnauthorized(err) {
 			err = fmt.Errorf("%w; look at %s", err, s.Credential)
@@ -123,6 +133,16 @@ func (a *App) checkSource(ctx context.Context, s *pollers.Source) Finding {
 		}
 	}
 	return Finding{What: what, OK: true, Text: text}
+}
+
+// heldUntil makes a source take from its account's budget, and tells until when that gives nothing; zero: it gives.
+func heldUntil(ctx context.Context, b *broker.Broker, s *pollers.Source) (time.Time, error) {
+	budget, err := s.Share(ctx, b)
+	if err != nil {
+		return time.Time{}, err
+	}
+	status, err := budget.Status(ctx)
+	return status.HeldUntil, err
 }
 
 func (a *App) checkSink(ctx context.Context, b *broker.Broker, s sink) Finding {
