@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -139,13 +140,18 @@ func (l *Ledger) All(ctx context.Context, source string) (map[string][]Entry, er
 	return newLedgerView().entries(source, raw)
 }
 
-// ledgerView decodes entries once for each revision. One goroutine uses it.
-type ledgerView struct{ decoded map[string]Entry }
+// ledgerView decodes entries once for each revision. It is safe for concurrent use.
+type ledgerView struct {
+	mu      sync.Mutex
+	decoded map[string]Entry
+}
 
 func newLedgerView() *ledgerView { return &ledgerView{decoded: make(map[string]Entry)} }
 
 // entries gives a source's part of the ledger's values, by stream, oldest window first.
 func (v *ledgerView) entries(source string, raw map[string]broker.Entry) (map[string][]Entry, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	byStream := make(map[string][]Entry)
 	for key, value := range raw {
 		if !strings.HasPrefix(key, source+".") {

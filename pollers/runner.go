@@ -22,6 +22,8 @@ type Options struct {
 	OnceSince time.Time
 	Logger    *slog.Logger
 	Now       func() time.Time
+	Observer  Observer      // nil: nobody
+	Tracer    events.Tracer // nil: readings have trace ids all the same, and no spans
 }
 
 // Runner plans and reads the windows of its sources. Any number of them, in any number of processes, share the work.
@@ -33,10 +35,11 @@ type Runner struct {
 
 	list   []*Source
 	book   *Ledger
-	view   *ledgerView                // the planner's
+	view   *ledgerView
 	turns  map[string]*Budget         // by source
 	plans  map[string]map[string]Plan // by source and stream
 	gate   gate
+	turned atomic.Int64 // when the planner last began a turn, in Unix nanoseconds
 	lease  time.Duration
 	tick   time.Duration
 	jitter jitter
@@ -126,6 +129,9 @@ func (r *Runner) add(ctx context.Context, s *Source) error {
 	s.client.Bind(budget.Take)
 	s.seen = &seen{copies: r.copies, source: s.Settings.Name}
 	s.client.hold = budget.Hold
+	if r.options.Observer != nil {
+		s.client.answered = func(status int, took time.Duration) { r.options.Observer.Answered(s.Settings.Name, status, took) }
+	}
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := s.plan(stream, state)
@@ -175,6 +181,7 @@ func (r *Runner) plan(ctx context.Context) error {
 	}
 	failing := false
 	for {
+		r.turned.Store(r.now().UnixNano())
 		left, err := r.offerAll(ctx)
 		switch {
 		case ctx.Err() != nil:
