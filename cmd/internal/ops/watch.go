@@ -33,6 +33,7 @@ type WatchOptions struct {
 	Write  func(ctx context.Context) error
 	Redact func(string) string // nil changes nothing
 	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // Watch looks at a process and its broker every few seconds, so that who asks, however often, costs nothing and waits for nothing.
@@ -95,6 +96,9 @@ func NewWatch(p Process, o WatchOptions) *Watch {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	w := &Watch{process: p, options: o, log: o.Logger, due: make(dueSince)}
 	if w.options.Write == nil {
 		w.options.Write = w.put(HealthRole + "." + strings.ToLower(rand.Text()))
@@ -103,7 +107,7 @@ func NewWatch(p Process, o WatchOptions) *Watch {
 	return w
 }
 
-func (w *Watch) now() time.Time         { return time.Now() }
+func (w *Watch) now() time.Time         { return w.options.Now() }
 func (w *Watch) view() *view            { return w.seen.Load() }
 func (w *Watch) wrote() bool            { return w.everWrote.Load() }
 func (w *Watch) redact(s string) string { return w.options.Redact(s) }
@@ -140,25 +144,23 @@ func (w *Watch) look(ctx context.Context) {
 	if w.process.Broker.Embedded() {
 		v.free = freeBytes(w.process.Broker.Options().DataDir)
 	}
-	if w.process.Broker.Connected() {
-		for _, q := range w.questions {
-			w.ask(ctx, q, v)
-		}
-		w.try(ctx, v)
+	for _, q := range w.questions {
+		w.ask(ctx, q, v)
 	}
+	w.try(ctx, v)
 	if ctx.Err() == nil {
 		w.seen.Store(v)
 	}
 }
 
 func (w *Watch) ask(ctx context.Context, q *question, v *view) {
-	if w.now().Before(q.next) {
+	if !w.process.Broker.Connected() || w.now().Before(q.next) {
 		return
 	}
 	askCtx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	err := q.ask(askCtx, v)
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || !w.process.Broker.Connected() {
 		q.failures, q.next = 0, time.Time{}
 		return
 	}
@@ -170,6 +172,9 @@ func (w *Watch) ask(ctx context.Context, q *question, v *view) {
 
 // try writes: nothing else tells whether the store takes writes.
 func (w *Watch) try(ctx context.Context, v *view) {
+	if !w.process.Broker.Connected() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	v.tried = true
