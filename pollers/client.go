@@ -26,6 +26,7 @@ type Client struct {
 	http     *http.Client
 	permit   func(ctx context.Context) error
 	hold     func(ctx context.Context, d time.Duration) error // tells the budget of a Retry-After; nil: nobody
+	answered func(status int, took time.Duration)             // nil: nobody is told; status 0: there was no answer
 	secrets  Redactor
 	maxBytes int64
 	stall    time.Duration
@@ -221,6 +222,7 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 	req.Header.Set("User-Agent", "parley")
 	sent := c.now()
 	resp, err := c.http.Do(req) //nolint:bodyclose // the boundedBody below closes it
+	c.note(resp, c.now().Sub(sent))
 	if err != nil {
 		cancel(nil)
 		return nil, c.secrets.Error(bare(err, c.place(call)))
@@ -243,6 +245,17 @@ func (c *Client) once(ctx context.Context, call Call) (*Response, error) {
 		return nil, c.statusError(resp, out, c.place(call))
 	}
 	return out, nil
+}
+
+// note tells of an answer, or that there was none.
+func (c *Client) note(resp *http.Response, took time.Duration) {
+	switch {
+	case c.answered == nil:
+	case resp == nil:
+		c.answered(0, took)
+	default:
+		c.answered(resp.StatusCode, took)
+	}
 }
 
 // statusBytes is how much of the body of another status than 200 is kept.

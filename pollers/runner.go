@@ -22,6 +22,8 @@ type Options struct {
 	OnceSince time.Time
 	Logger    *slog.Logger
 	Now       func() time.Time
+	Observer  Observer      // nil: nobody
+	Tracer    events.Tracer // nil: readings have trace ids all the same, and no spans
 }
 
 // Runner plans and reads the windows of its sources. Any number of them, in any number of processes, share the work.
@@ -33,13 +35,16 @@ type Runner struct {
 
 	list   []*Source
 	book   *Ledger
-	view   *ledgerView                // the planner's
 	turns  map[string]*Budget         // by source
 	plans  map[string]map[string]Plan // by source and stream
 	gate   gate
+	turned atomic.Int64 // when the planner last began a turn, in Unix nanoseconds
 	lease  time.Duration
 	tick   time.Duration
 	jitter jitter
+
+	viewing sync.Mutex
+	view    *ledgerView // what the mirror told, under viewing
 
 	mu     sync.Mutex
 	counts map[string]Counts
@@ -129,6 +134,9 @@ func (r *Runner) add(ctx context.Context, s *Source) error {
 	r.turns[s.Settings.Name] = budget
 	s.bind(budget)
 	s.seen = &seen{copies: r.copies, source: s.Settings.Name}
+	if r.options.Observer != nil {
+		s.client.answered = func(status int, took time.Duration) { r.options.Observer.Answered(s.Settings.Name, status, took) }
+	}
 	plans := make(map[string]Plan)
 	for _, stream := range s.Streams() {
 		plan := s.plan(stream, state)
@@ -179,6 +187,7 @@ func (r *Runner) plan(ctx context.Context) error {
 	failing := false
 	for {
 		began := time.Now()
+		r.turned.Store(r.now().UnixNano())
 		left, err := r.offerAll(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -255,6 +264,8 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 // due merges the streams' due windows by class, of each stream and class the first ones up to a limit: with a long history all of them are
 // more than a planner should make at every look. Waiting counts the windows that failed and will be tried again.
 func (r *Runner) due(s *Source, state sourceState, limit int) (due []Task, waiting int, err error) {
+	r.viewing.Lock()
+	defer r.viewing.Unlock()
 	r.view.apply(r.mirror.Changes())
 	if err := r.view.readable(s.Settings.Name); err != nil {
 		return nil, 0, err

@@ -22,6 +22,8 @@ type SourceStatus struct {
 	Paused  string
 	ProbeAt time.Time
 	Budget  BudgetStatus
+	// Denied are the streams that the account may not read, with the vendor's words, as far as the asked Runner knows.
+	Denied  map[string]string
 	Streams []StreamStatus
 }
 
@@ -81,6 +83,50 @@ func Inspect(ctx context.Context, b *broker.Broker, s *Source, now time.Time) (S
 	if err != nil {
 		return SourceStatus{}, err
 	}
+	return s.inspect(ctx, states, budgets, now, func() (map[string][]Entry, error) { return NewLedger(book).All(ctx, s.Settings.Name) })
+}
+
+// Inspect tells how far a source is, from this process's copy of the ledger: cheap enough to be asked every few seconds. What
+// is due excludes the streams that the account may not read.
+func (r *Runner) Inspect(ctx context.Context, s *Source) (SourceStatus, error) {
+	select {
+	case <-r.mirror.Ready():
+	default:
+		return SourceStatus{}, fmt.Errorf("source %s: the ledger is not read yet", s.Settings.Name)
+	}
+	now := r.now()
+	out, err := s.inspect(ctx, r.sources, r.budgets, now, func() (map[string][]Entry, error) {
+		return r.known(s)
+	})
+	for i := range out.Streams {
+		stream := &out.Streams[i]
+		if d, is := r.denial(s.Settings.Name, stream.Stream.Name, now); is {
+			if out.Denied == nil {
+				out.Denied = make(map[string]string)
+			}
+			out.Denied[stream.Stream.Name] = d.Why
+			stream.Due = nil
+		}
+	}
+	return out, err
+}
+
+// known gives a source's entries by stream, oldest window first, as far as this process's copy of the ledger knows them.
+func (r *Runner) known(s *Source) (map[string][]Entry, error) {
+	r.viewing.Lock()
+	defer r.viewing.Unlock()
+	r.view.apply(r.mirror.Changes())
+	if err := r.view.readable(s.Settings.Name); err != nil {
+		return nil, err
+	}
+	known := make(map[string][]Entry)
+	for _, stream := range s.Streams() {
+		known[stream.Name] = slices.Clone(r.view.entries(s.Settings.Name, stream.Name))
+	}
+	return known, nil
+}
+
+func (s *Source) inspect(ctx context.Context, states, budgets Store, now time.Time, book func() (map[string][]Entry, error)) (SourceStatus, error) {
 	state, err := readState(ctx, states, s.Settings.Name)
 	started := err == nil
 	if errors.Is(err, broker.ErrNotFound) {
@@ -93,7 +139,7 @@ func Inspect(ctx context.Context, b *broker.Broker, s *Source, now time.Time) (S
 	if out.Budget, err = s.budget(budgets, func() time.Time { return now }).Status(ctx); err != nil {
 		return SourceStatus{}, err
 	}
-	entries, err := NewLedger(book).All(ctx, s.Settings.Name)
+	entries, err := book()
 	if err != nil {
 		return SourceStatus{}, err
 	}

@@ -94,7 +94,8 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 		return w.done(ctx, d) // the stream is no longer selected, may not be read, or its vendor is down
 	}
 	plan.Lag = w.source.lag()
-	if _, due := plan.due(&entry, w.now()); !due {
+	class, due := plan.due(&entry, w.now())
+	if !due {
 		return w.done(ctx, d) // it was read; only its acknowledgement was lost
 	}
 	before := entry
@@ -106,7 +107,9 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 		return err
 	}
 	defer w.keep(ctx, d)()
+	ctx, end := w.trace(ctx, Task{Window: entry.Window, Class: class})
 	entry, err = w.read(ctx, plan, entry)
+	end(err)
 	if err != nil {
 		return w.failed(ctx, d, before, entry, err)
 	}
@@ -203,7 +206,7 @@ func (w *worker) split(ctx context.Context, plan Plan, entry Entry, anew time.Ti
 func (w *worker) completed(ctx context.Context, d *delivery, plan Plan, entry Entry) error {
 	return w.conclude(ctx, entry, func() error {
 		if entry.State == StatePartial {
-			w.log.Warn("a window is partial: the vendor's cap was reached at its finest grain",
+			w.log.WarnContext(ctx, "a window is partial: the vendor's cap was reached at its finest grain",
 				"source", w.source.Settings.Name, "stream", entry.Stream, "from", entry.From, "to", entry.To, "grain", plan.Stream.Grain.String())
 		}
 		return w.done(ctx, d)
@@ -237,7 +240,7 @@ func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, e
 		// The account is at fault, not the window: it is asked for again when the stream is.
 		entry.State = before.State
 		if w.deny(name, entry.Stream, text, now) {
-			w.log.Warn("this account may not read this stream; it is left out and asked for again in a day", "source", name, "stream", entry.Stream, "error", text)
+			w.log.WarnContext(ctx, "this account may not read this stream; it is left out and asked for again in a day", "source", name, "stream", entry.Stream, "error", text)
 		}
 	case IsUnauthorized(err):
 		// The source is at fault, not the window: it is not burnt.
@@ -245,7 +248,7 @@ func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, e
 		if first, pauseErr := pause(ctx, w.sources, name, text, now); pauseErr != nil {
 			return pauseErr
 		} else if first {
-			w.log.Error("the vendor refuses the credentials; the source is paused", "source", name,
+			w.log.ErrorContext(ctx, "the vendor refuses the credentials; the source is paused", "source", name,
 				"look at", w.source.Credential, "error", text)
 		}
 	default:
@@ -267,7 +270,7 @@ func (w *worker) blame(ctx context.Context, entry Entry, err error, text string,
 		asked = min(asked, maxRetryAfter)
 		delay = max(delay, asked)
 		if holdErr := w.turns[w.source.Settings.Name].Hold(ctx, asked); holdErr != nil {
-			w.log.Warn("the budget cannot be held back", "source", w.source.Settings.Name, "error", holdErr.Error())
+			w.log.WarnContext(ctx, "the budget cannot be held back", "source", w.source.Settings.Name, "error", holdErr.Error())
 		}
 	}
 	if events.IsPermanent(err) {
@@ -277,7 +280,7 @@ func (w *worker) blame(ctx context.Context, entry Entry, err error, text string,
 		}
 	}
 	entry.RetryAt = now.Add(delay).UTC()
-	w.log.Warn("a window was not read; it is tried again", "source", w.source.Settings.Name, "stream", entry.Stream,
+	w.log.WarnContext(ctx, "a window was not read; it is tried again", "source", w.source.Settings.Name, "stream", entry.Stream,
 		"window", WindowID(entry.Window), "attempt", entry.Attempts, "in", delay.Round(time.Millisecond).String(), "error", text)
 	return entry
 }
@@ -307,6 +310,7 @@ type publication struct {
 	pipeline    pipeline
 	id          string
 	traceparent string
+	untraced    string // the same without asking for spans
 	records     int
 	sum         [16]byte         // of the records' fingerprints, whatever their order
 	versions    []broker.Message // of records on their way, to be remembered once RAW has them
@@ -340,14 +344,17 @@ func (p *publication) settle(err error) error {
 }
 
 func (w *worker) publish(ctx context.Context, window Window) *publication {
-	var id [24]byte
+	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
+	traceparent := events.TraceOf(ctx)
 	return &publication{
-		worker: w, ctx: ctx, window: window, pipeline: w.raw.Pipeline(ctx),
-		id:          hex.EncodeToString(id[:8]),
-		traceparent: "00-" + hex.EncodeToString(id[8:]) + "-" + hex.EncodeToString(id[:8]) + "-01",
+		worker: w, ctx: ctx, window: window, pipeline: w.raw.Pipeline(ctx), id: hex.EncodeToString(id[:]),
+		traceparent: traceparent, untraced: events.Unsampled(traceparent),
 	}
 }
+
+// tracedRecords is how many records of a reading are followed to the sinks by spans of their own: a trace of ten thousand shows nothing more.
+const tracedRecords = 16
 
 // maxKey bounds a record's key: it travels in headers, of which a message has 64 KiB, twice and percent-encoded.
 const maxKey = 4 << 10
@@ -367,6 +374,9 @@ func (p *publication) send(r events.Record) error {
 	r.Vendor, r.Source, r.Stream = source.Settings.Vendor, source.Settings.Name, p.window.Stream
 	r.Timezone = source.Poller.Describe().Location.String()
 	r.WindowFrom, r.WindowTo, r.Traceparent = p.window.From, p.window.To, p.traceparent
+	if p.records >= tracedRecords {
+		r.Traceparent = p.untraced
+	}
 	for i := range r.Parts {
 		// A vendor may echo the key that it was asked with.
 		r.Parts[i].Body = source.redactBody(r.Parts[i].Body)

@@ -25,8 +25,26 @@ type item struct {
 	digest   string
 	fence    fence
 	enriched bool
-	stored   bool  // an earlier attempt made the present event of it, and was not counted
-	err      error // it is a dead letter
+	stored   bool        // an earlier attempt made the present event of it, and was not counted
+	err      error       // it is a dead letter
+	end      func(error) // of its span; nil: it has none
+}
+
+// trace begins a record's span where its trace asks for one, under which its event goes on.
+func (p *partition) trace(it *item) {
+	if p.options.Tracer == nil || !events.Sampled(it.record.Traceparent) {
+		return
+	}
+	r := it.record
+	r.Traceparent, it.end = p.options.Tracer.Span(r.Traceparent, "process "+r.Source, "parley.source", r.Source, "parley.vendor", r.Vendor, "parley.stream", r.Stream)
+}
+
+// ended ends a record's span, if it has one.
+func (it *item) ended() {
+	if it.end != nil {
+		it.end(it.err)
+		it.end = nil
+	}
 }
 
 // process turns a batch of deliveries into events and acknowledges them. After an error nothing that is
@@ -92,6 +110,7 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 		it.err = err
 		return it, nil
 	}
+	p.trace(it)
 	if it.err = p.normalize(it); it.err != nil {
 		return it, nil //nolint:nilerr // it becomes a dead letter
 	}
@@ -172,10 +191,19 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 			c.DeadLetters++
 		}
 	})
+	it.ended()
 	if !again {
-		p.log.Warn("a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", dead.Reason)
+		p.log.WarnContext(it.traced(ctx), "a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", dead.Reason)
 	}
 	return d.Ack()
+}
+
+// traced is a context for what is said of a record.
+func (it *item) traced(ctx context.Context) context.Context {
+	if it.record == nil {
+		return ctx
+	}
+	return events.WithTrace(ctx, it.record.Traceparent)
 }
 
 // learn looks up the entities that the cache does not know, all in one request to STATE.
@@ -275,6 +303,7 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 				c.Duplicates++
 			}
 		})
+		it.ended()
 		if err := it.delivery.Ack(); err != nil {
 			return fmt.Errorf("acknowledge: %w", err)
 		}

@@ -33,6 +33,7 @@ type Options struct {
 	Batch  int
 	Logger *slog.Logger
 	Now    func() time.Time
+	Tracer events.Tracer // nil: events carry the trace of their record, and nobody records it
 }
 
 // Runner processes the partitions of RAW that fall to this process. Any number of processes share them.
@@ -45,7 +46,11 @@ type Runner struct {
 
 	mu     sync.Mutex
 	counts map[CountKey]Counts
+	turns  map[int]time.Time // when each partition here last began a turn; -1: when the shares were last looked at
 }
+
+// shares is the key of the loop that looks at the shares, among the partitions.
+const shares = -1
 
 // CountKey is a vendor and a kind; the kind of what was no entity is "".
 type CountKey struct {
@@ -85,7 +90,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 	}
 	return &Runner{
 		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members,
-		counts: make(map[CountKey]Counts),
+		counts: make(map[CountKey]Counts), turns: make(map[int]time.Time),
 	}, nil
 }
 
@@ -112,6 +117,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.leave(ctx)
 	}()
 	for failing := false; ; {
+		r.turn(shares)
 		mine, err := r.share(ctx, partitions)
 		switch {
 		case ctx.Err() != nil:
@@ -190,6 +196,7 @@ func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer r.rest(number)
 		p.run(ctx)
 	}()
 	return func() {
@@ -205,6 +212,32 @@ func (r *Runner) count(vendor string, kind events.Kind, add func(*Counts)) {
 	c := r.counts[key]
 	add(&c)
 	r.counts[key] = c
+}
+
+// turn notes that a loop turns; rest that it has ended.
+func (r *Runner) turn(loop int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.turns[loop] = time.Now()
+}
+
+func (r *Runner) rest(loop int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.turns, loop)
+}
+
+// Turned is when that loop last began a turn which did so longest ago; zero: none runs. One that has not for minutes hangs: without a server
+// they turn, too.
+func (r *Runner) Turned() (oldest time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, at := range r.turns {
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest
 }
 
 // Counts gives what was done so far.
@@ -257,6 +290,7 @@ func (p *partition) consume(ctx context.Context) error {
 	defer p.release(ctx, consumer)
 	owner := false
 	for {
+		p.turn(p.number)
 		deliveries, err := consumer.Next(ctx, p.options.Batch)
 		if errors.Is(err, broker.ErrNewOwner) {
 			// Another process may have written since: nothing that is remembered holds, and what it left unfinished comes first.

@@ -49,6 +49,8 @@ type health struct {
 	failed   uint64
 	accepted uint64
 	last     string // the last failure
+	reason   Reason // its kind
+	reasons  map[Reason]uint64
 }
 
 // The keys of parley-sinks that a sink of requests has beside <name>.start.
@@ -137,7 +139,13 @@ func (o *ownership) show(ctx context.Context, h health) {
 	o.count(func(s *Stats) {
 		s.Failed += h.failed - was.failed
 		if h.failed > was.failed {
-			s.LastError = h.last
+			s.LastError, s.LastReason = h.last, h.reason
+		}
+		for reason, n := range h.reasons {
+			if s.Failures == nil {
+				s.Failures = make(map[Reason]uint64)
+			}
+			s.Failures[reason] += n - was.reasons[reason]
 		}
 		s.Failing, s.Pause = o.failing || h.failing, h.pause
 	})

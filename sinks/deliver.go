@@ -54,6 +54,7 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 		o.bury(ctx, d, 1, fmt.Errorf("read event: %w", err))
 		return Item{}, false
 	}
+	o.trace(d, &e)
 	if e.DataRef == "" {
 		return Item{Sequence: d.Sequence, Event: e}, true
 	}
@@ -136,7 +137,11 @@ func (o *ownership) bury(ctx context.Context, d *broker.Delivery, attempts int, 
 	if ctx.Err() != nil {
 		return
 	}
-	o.log.Warn("an event was dead-lettered", "sequence", d.Sequence, "subject", letter.DeadSubject(), "reason", reason.Error())
+	o.ended(d.Sequence, reason)
+	if e, err := events.FromMessage(d.Header, nil); err == nil {
+		ctx = events.WithTrace(ctx, e.TraceParent)
+	}
+	o.log.WarnContext(ctx, "an event was dead-lettered", "sequence", d.Sequence, "subject", letter.DeadSubject(), "reason", reason.Error())
 	_ = d.Ack()
 	delete(o.held, d.Sequence)
 	o.count(func(s *Stats) { s.DeadLetters++ })

@@ -243,6 +243,7 @@ func (d *dispatcher) health() health {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	h := d.stats
+	h.reasons = maps.Clone(h.reasons)
 	h.pause, h.failing = d.circuit.pause, d.circuit.failing()
 	return h
 }
@@ -371,7 +372,8 @@ func (d *dispatcher) settle(picked []*task, probe bool, err error) {
 		return
 	}
 	d.stats.failed++
-	d.stats.last = err.Error()
+	d.stats.last, d.stats.reason = err.Error(), reasonOf(err)
+	d.stats.reasons = tally(d.stats.reasons, d.stats.reason)
 	accepting := false // others, since these were last tried
 	for _, t := range picked {
 		t.attempts++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ type Options struct {
 	// Replay delivers, instead of the stream of events, what `parley replay` and `parley dlq replay` give to this sink again. Filter and Start
 	// are not for these: they were chosen one by one.
 	Replay bool
+	// Delivered is told of each event that the destination has durably how long ago it was stored in EVENTS; nil: nobody is. It returns at once.
+	Delivered func(after time.Duration)
+	Tracer    events.Tracer // nil: deliveries have no spans
 }
 
 func (o Options) withDefaults() Options {
@@ -88,14 +92,20 @@ type Stats struct {
 	// Failed counts attempts that failed and were tried again.
 	Failed      uint64
 	DeadLetters uint64
-	// LastError is the last failure's text; it stays after a recovery.
-	LastError string
+	// Failures are the failed attempts by their reason.
+	Failures map[Reason]uint64
+	// LastError is the last failure's text, and LastReason its kind; they stay after a recovery.
+	LastError  string
+	LastReason Reason
 	// Failing tells whether the last attempt failed; of a sink of requests, whether the last several did.
 	Failing bool
 	// Pause is not nil while a sink of requests sends nothing but a probe now and then.
 	Pause *Pause
 	// Owner tells whether this process has the sink at the moment.
 	Owner bool
+	// Turned is when the sink's loop last began a turn or an attempt; zero: it does not run. One that has not for minutes hangs: it waits for no
+	// server and no destination that long.
+	Turned time.Time
 }
 
 // NewRunner makes the Runner of the sink with this name ([a-z0-9-]+).
@@ -115,7 +125,9 @@ func ReplayKey(sink string) string { return sink + "-replay" }
 func (r *Runner) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.stats
+	s := r.stats
+	s.Failures = maps.Clone(s.Failures)
+	return s
 }
 
 // Drain returns nil once every event that EVENTS held for the sink when it was called is durable and acknowledged, here or at
@@ -138,7 +150,8 @@ func (r *Runner) Drain(ctx context.Context) error {
 // Run delivers until the context ends, then flushes, acknowledges and gives the ownership up. It returns nil then, or what kept the
 // last flush from succeeding: nothing is lost by that, it comes again.
 func (r *Runner) Run(ctx context.Context) error {
-	o := &ownership{Runner: r, held: make(map[uint64]*broker.Delivery), retry: backoff{}}
+	o := &ownership{Runner: r, held: make(map[uint64]*broker.Delivery), spans: make(map[uint64]func(error)), retry: backoff{}}
+	defer r.count(func(s *Stats) { s.Turned = time.Time{} })
 	for ctx.Err() == nil && !o.attempt(ctx, "start", o.start(ctx)) {
 	}
 	if ctx.Err() != nil {
@@ -162,7 +175,9 @@ type ownership struct {
 	// wanted: this process owns the consumer, and its sink must be opened before anything is taken.
 	wanted bool
 	// held are the deliveries that are not acknowledged, by sequence.
-	held    map[uint64]*broker.Delivery
+	held map[uint64]*broker.Delivery
+	// spans end the spans of those of them whose trace asks for one.
+	spans   map[uint64]func(error)
 	items   []Item             // of the last batch, for reuse
 	rest    []*broker.Delivery // of the last batch, what there was no room for
 	floor   uint64
@@ -223,6 +238,7 @@ func (o *ownership) standBy(ctx context.Context) error {
 
 // step does what is next: answer a drain, open the sink, or take a batch.
 func (o *ownership) step(ctx context.Context) error {
+	o.count(func(s *Stats) { s.Turned = time.Now() })
 	o.askDrains(ctx)
 	if err := o.answerDrains(ctx); err != nil {
 		return err
@@ -306,6 +322,9 @@ func (o *ownership) own(ctx context.Context) error {
 // disown throws away what is not durable: it comes again to the next owner.
 func (o *ownership) disown() {
 	clear(o.held)
+	for sequence := range o.spans {
+		o.ended(sequence, errGivenUp)
+	}
 	o.rest = nil
 	o.floor, o.top, o.quiet = 0, 0, 0
 	o.count(func(s *Stats) { s.Owner, s.Pause = false, nil })
@@ -386,7 +405,7 @@ func (o *ownership) reopenIfLost(err error) {
 }
 
 func (o *ownership) ack(durable []uint64) {
-	acked := uint64(0)
+	acked, now := uint64(0), time.Now()
 	for _, sequence := range durable {
 		d := o.held[sequence]
 		if d == nil {
@@ -395,6 +414,10 @@ func (o *ownership) ack(durable []uint64) {
 		// A lost acknowledgement means another delivery, which is durable already.
 		_ = d.Ack()
 		delete(o.held, sequence)
+		o.ended(sequence, nil)
+		if o.options.Delivered != nil {
+			o.options.Delivered(now.Sub(d.Time))
+		}
 		acked++
 	}
 	if acked > 0 {
@@ -427,6 +450,26 @@ func (o *ownership) stop(ctx context.Context) error {
 	return nil
 }
 
+// trace begins an event's span where its trace asks for one.
+func (o *ownership) trace(d *broker.Delivery, e *events.Event) {
+	if o.options.Tracer == nil || !events.Sampled(e.TraceParent) {
+		return
+	}
+	o.ended(d.Sequence, errGivenUp) // it comes again
+	_, o.spans[d.Sequence] = o.options.Tracer.Span(e.TraceParent, "deliver "+o.name, "parley.sink", o.name, "cloudevents.event_id", e.ID)
+}
+
+// errGivenUp ends the span of an event that was taken and comes again.
+var errGivenUp = errors.New("it was not durable and comes again")
+
+// ended ends an event's span, if it has one.
+func (o *ownership) ended(sequence uint64, err error) {
+	if end := o.spans[sequence]; end != nil {
+		end(err)
+		delete(o.spans, sequence)
+	}
+}
+
 func (r *Runner) count(change func(*Stats)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -441,10 +484,12 @@ func (o *ownership) attempt(ctx context.Context, what string, err error) bool {
 	failing := o.failing
 	o.failing = err != nil
 	o.count(func(s *Stats) {
+		s.Turned = time.Now()
 		s.Failing = o.failing || o.background.shown.failing
 		if err != nil {
 			s.Failed++
-			s.LastError = err.Error()
+			s.LastError, s.LastReason = err.Error(), reasonOf(err)
+			s.Failures = tally(s.Failures, s.LastReason)
 		}
 	})
 	if err == nil {

@@ -223,6 +223,18 @@ func (b *Broker) Options() Options { return b.options }
 // Connected tells whether the server is there at this moment.
 func (b *Broker) Connected() bool { return b.nc.IsConnected() }
 
+// Health says what keeps the server from its work: ErrDisconnected, or of the embedded one what its own health check finds. That tells of
+// a store that could not be written: the server then answers what it is asked, and stores nothing before it is started anew.
+func (b *Broker) Health() error {
+	if !b.Connected() {
+		return ErrDisconnected
+	}
+	if b.embedded == nil {
+		return nil
+	}
+	return b.embedded.health()
+}
+
 // whileConnected bounds the wait for an answer, which cannot come any more once the connection is lost.
 func (b *Broker) whileConnected(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, lose := context.WithCancelCause(ctx)

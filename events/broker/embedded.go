@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -68,6 +69,13 @@ func (e *embedded) start(o Options) (err error) {
 }
 
 func (e *embedded) login() nats.Option { return nats.Token(e.token) }
+
+func (e *embedded) health() error {
+	if h := e.Healthz(&server.HealthzOptions{JSEnabledOnly: true}); h.StatusCode != http.StatusOK {
+		return fmt.Errorf("embedded NATS server: %s", h.Error)
+	}
+	return nil
+}
 
 func (e *embedded) stop() {
 	if e.Server != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/parley-stream/parley/cmd/internal/catalog"
 	"github.com/parley-stream/parley/cmd/internal/config"
 	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/cmd/internal/ops"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/events/settings"
@@ -234,27 +235,39 @@ type Process struct {
 	processor *processors.Runner
 	sinks     map[string]*sinks.Runner
 	again     []*sinks.Runner // of the same sinks, for what they are given again
+	metrics   *ops.Metrics
+	tracing   *ops.Tracing // nil: there are no traces
 }
 
 // Process makes the roles. With a once time, the poller ends when everything that `run --once` reads was read after it.
 func (a *App) Process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time) (p *Process, err error) {
+	tracing, err := ops.OpenTracing(ctx, a.loggable, a.Log)
+	if err != nil {
+		return nil, err
+	}
 	err = b.Await(ctx, func(ctx context.Context) error {
-		p, err = a.process(ctx, b, roles, once)
+		p, err = a.process(ctx, b, roles, once, tracing)
 		return err
 	})
+	if err != nil {
+		tracing.Close()
+	}
 	return p, err
 }
 
-func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time) (*Process, error) {
-	p := &Process{app: a, broker: b, sinks: make(map[string]*sinks.Runner)}
+func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time, tracing *ops.Tracing) (*Process, error) {
+	p := &Process{app: a, broker: b, sinks: make(map[string]*sinks.Runner), metrics: ops.NewMetrics(), tracing: tracing}
 	var err error
 	if roles.Poll {
-		if p.pollers, err = pollers.NewRunner(ctx, b, a.sources, pollers.Options{OnceSince: once, Logger: a.Log}); err != nil {
+		o := pollers.Options{OnceSince: once, Logger: a.Log, Observer: p.metrics, Tracer: tracing.Tracer()}
+		if p.pollers, err = pollers.NewRunner(ctx, b, a.sources, o); err != nil {
 			return nil, err
 		}
 	}
 	if roles.Process {
-		if p.processor, err = processors.NewRunner(ctx, b, a.processorOptions()); err != nil {
+		o := a.processorOptions()
+		o.Tracer = tracing.Tracer()
+		if p.processor, err = processors.NewRunner(ctx, b, o); err != nil {
 			return nil, err
 		}
 	}
@@ -263,7 +276,9 @@ func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once t
 			if len(roles.Sinks) > 0 && !slices.Contains(roles.Sinks, s.settings.Name) {
 				continue
 			}
-			p.sinks[s.settings.Name] = sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s))
+			o := a.sinkOptions(s)
+			o.Delivered, o.Tracer = p.metrics.Delivered(s.settings.Name), tracing.Tracer()
+			p.sinks[s.settings.Name] = sinks.NewRunner(s.settings.Name, b, s.open, o)
 			if once.IsZero() {
 				again := a.sinkOptions(s)
 				again.Replay = true
@@ -304,6 +319,7 @@ func (p *Process) Run(ctx context.Context) error {
 
 // run plays the roles; the script, if any, decides when it is over.
 func (p *Process) run(ctx context.Context, script func(ctx context.Context) error) error {
+	defer p.tracing.Close() // when the last role has ended
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stages := []func() error{}

@@ -27,6 +27,11 @@ func (a *App) Run(ctx context.Context, roles Roles) error {
 	if err := a.Missing(roles); err != nil {
 		return err
 	}
+	web, err := a.startWeb(ctx)
+	if err != nil {
+		return err
+	}
+	defer web.stop()
 	b, err := a.Broker(ctx)
 	if err != nil {
 		return err
@@ -37,7 +42,7 @@ func (a *App) Run(ctx context.Context, roles Roles) error {
 		return err
 	}
 	a.Log.Info("parley runs", "sources", len(a.sources), "sinks", len(p.sinks))
-	return p.Run(ctx)
+	return web.run(ctx, p)
 }
 
 // RunRole plays one role beside other processes, for which it needs a server that they share.

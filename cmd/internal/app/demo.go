@@ -75,6 +75,11 @@ func (d *demo) environ(dir string) []string {
 		"PARLEY_DATA_DIR="+filepath.Join(dir, "data"), "PARLEY_LOG_LEVEL=error",
 		"PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file://"+d.files+"?rotate_age=5s",
 	)
+	for _, entry := range os.Environ() {
+		if strings.HasPrefix(entry, "PARLEY_HTTP_") || strings.HasPrefix(entry, "PARLEY_PPROF=") {
+			environ = append(environ, entry) // how it is looked at is the user's choice in a demo, too
+		}
+	}
 	since := time.Now().AddDate(0, 0, -demoSimulation.Days-1).UTC().Format(time.DateOnly)
 	for _, name := range d.sims.names {
 		prefix := "PARLEY_SOURCE_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_") + "_"
@@ -130,7 +135,16 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	if once {
 		return nil
 	}
-	if _, err := fmt.Fprintln(d.out, "Chats go on; Ctrl-C ends."); err != nil {
+	web, err := a.startWeb(ctx)
+	if err != nil {
+		return err
+	}
+	defer web.stop()
+	goesOn := "Chats go on; Ctrl-C ends."
+	if addr := web.addr(); addr != "" {
+		goesOn = "Chats go on, as http://" + addr + " shows; Ctrl-C ends."
+	}
+	if _, err := fmt.Fprintln(d.out, goesOn); err != nil {
 		return err
 	}
 	d.goOn()
@@ -143,7 +157,7 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	tailCtx, endTail := context.WithCancel(ctx)
 	defer endTail() // before the wait: a role that cannot go on ends the tail, too
 	wg.Go(func() { _ = a.Tail(tailCtx, b, nil, false, false) })
-	return live.Run(ctx)
+	return web.run(ctx, live)
 }
 
 // showProgress draws a bar for each source until the context ends.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/cmd/internal/ops"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
@@ -122,8 +123,9 @@ func (a *App) status(ctx context.Context, b *broker.Broker, now time.Time) (s St
 	}
 	alive, err := members.All(ctx, ">")
 	for name := range alive {
-		role, _, _ := strings.Cut(name, ".")
-		s.Alive[role]++
+		if role, _, _ := strings.Cut(name, "."); role != ops.HealthRole {
+			s.Alive[role]++
+		}
 	}
 	s.look()
 	return s, err

@@ -68,6 +68,10 @@ var layers = []layer{
 		code: []string{"cmd/internal/...", "events/...", "pollers", "pollers/simulated", "processors", "sinks"},
 	},
 	{
+		packages: "cmd/internal/ops", tests: []string{"..."},
+		code: []string{"events", "events/settings", "events/broker", "pollers", "processors", "sinks"},
+	},
+	{
 		packages: "cmd/internal/dashboard", tests: []string{"..."},
 		code: []string{"cmd/internal/config", "cmd/internal/console", "events/...", "pollers", "processors", "sinks"},
 	},

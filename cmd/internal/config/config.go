@@ -35,8 +35,10 @@ type Kinds struct {
 type Config struct {
 	NATS    NATS
 	DataDir string
-	// HTTPAddr is where health is served; "" is nowhere.
+	// HTTPAddr is where the HTTP server listens; "" is nowhere. HTTPAddrSet tells whether somebody asked for that very address.
 	HTTPAddr                      string
+	HTTPAddrSet                   bool
+	PProf                         bool // profiles are served there too
 	RawRetention, EventsRetention time.Duration
 	EventsEncoding                string // json or msgpack
 	Partitions                    int

@@ -44,7 +44,7 @@ func TestEveryVariableArrives(t *testing.T) {
 	cfg, err := config.Load([]string{
 		"PARLEY_NATS_URL=nats://one:4222,tls://two:4222", "PARLEY_NATS_REPLICAS=3", "PARLEY_NATS_CREDS=" + key,
 		"PARLEY_NATS_CA=" + key, "PARLEY_NATS_CERT=" + key, "PARLEY_NATS_KEY=" + key, "PARLEY_DATA_DIR=/data",
-		"PARLEY_HTTP_ADDR=", "PARLEY_RAW_RETENTION=24h", "PARLEY_EVENTS_RETENTION=48h", "PARLEY_EVENTS_ENCODING=msgpack",
+		"PARLEY_HTTP_ADDR=", "PARLEY_PPROF=1", "PARLEY_RAW_RETENTION=24h", "PARLEY_EVENTS_RETENTION=48h", "PARLEY_EVENTS_ENCODING=msgpack",
 		"PARLEY_PARTITIONS=4", "PARLEY_RAW_MAX_BYTES=1.5GB", "PARLEY_DEDUPE_CACHE=512KiB", "PARLEY_LOG_LEVEL=WARN",
 		"PARLEY_LOG_FORMAT=json", "PARLEY_ENRICH=place", "PARLEY_GEOIP_DB=/db", "PARLEY_PRIVACY=visitor.ip=drop",
 		"PARLEY_PRIVACY_KEY=a key", "PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:///events",
@@ -62,6 +62,7 @@ func TestEveryVariableArrives(t *testing.T) {
 		NATS: config.NATS{
 			URLs: []string{"nats://one:4222", "tls://two:4222"}, Creds: key, CA: key, Cert: key, Key: key, Replicas: 3,
 		},
+		PProf:   true,
 		DataDir: "/data", RawRetention: 24 * time.Hour, EventsRetention: 48 * time.Hour, EventsEncoding: "msgpack",
 		Partitions: 4, RawMaxBytes: 1_500_000_000, DedupeCache: 512 << 10, LogLevel: slog.LevelWarn, LogFormat: "json",
 		Enrich: []string{"place"}, GeoIPDB: "/db", Privacy: "visitor.ip=drop",
@@ -108,7 +109,7 @@ func TestEachFaultNamesItsVariableAndWhatIsWanted(t *testing.T) {
 		"a key's file of a misspelt name":      {[]string{"PARLEY_GEOIP_DB_FILE=x"}, "PARLEY_GEOIP_DB_FILE: is unknown"},
 		"an unknown enrichment":                {[]string{"PARLEY_ENRICH=page,wether"}, `PARLEY_ENRICH: is "page,wether", want all, none, or some of page, place`},
 		"a token is not silently ignored":      {[]string{"PARLEY_HTTP_TOKEN=x"}, "PARLEY_HTTP_TOKEN: is not supported by this version"},
-		"nor profiles":                         {[]string{"PARLEY_PPROF=true"}, "PARLEY_PPROF: is not supported by this version"},
+		"a switch is on or off":                {[]string{"PARLEY_PPROF=perhaps"}, "PARLEY_PPROF: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := config.Load(c.env, kinds)

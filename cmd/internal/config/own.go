@@ -25,6 +25,7 @@ type variables struct {
 	NATSReplicas    int             `env:"NATS_REPLICAS, default=1"`
 	DataDir         string          `env:"DATA_DIR, default=parley-data"`
 	HTTPAddr        string          `env:"HTTP_ADDR, default=127.0.0.1:8090"`
+	PProf           bool            `env:"PPROF"`
 	RawRetention    time.Duration   `env:"RAW_RETENTION, default=168h"`
 	EventsRetention time.Duration   `env:"EVENTS_RETENTION, default=2160h"`
 	EventsEncoding  string          `env:"EVENTS_ENCODING, default=json"`
@@ -45,7 +46,6 @@ type variables struct {
 // what does not happen.
 var unsupported = map[string]string{
 	"HTTP_TOKEN": "there are no actions over HTTP",
-	"PPROF":      "there are no profiles over HTTP",
 }
 
 // decode fills what belongs to Parley itself and gives the names of the sources and sinks.
@@ -58,7 +58,10 @@ func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources,
 	c.DataDir, c.HTTPAddr = v.DataDir, v.HTTPAddr
 	if value, set := values["HTTP_ADDR"]; set && value == "" {
 		c.HTTPAddr = ""
+	} else {
+		c.HTTPAddrSet = set
 	}
+	c.PProf = v.PProf
 	c.RawRetention, c.EventsRetention = v.RawRetention, v.EventsRetention
 	c.EventsEncoding, c.Partitions = v.EventsEncoding, v.Partitions
 	c.RawMaxBytes, c.DedupeCache = int64(v.RawMaxBytes), int64(v.DedupeCache)
