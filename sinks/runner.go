@@ -94,6 +94,8 @@ type Stats struct {
 	Failing bool
 	// Pause is not nil while a sink of requests sends nothing but a probe now and then.
 	Pause *Pause
+	// Halt is not nil while somebody has stopped the sink.
+	Halt *Halted
 	// Owner tells whether this process has the sink at the moment.
 	Owner bool
 }
@@ -119,7 +121,7 @@ func (r *Runner) Stats() Stats {
 }
 
 // Drain returns nil once every event that EVENTS held for the sink when it was called is durable and acknowledged, here or at
-// another owner. It needs a Run in another goroutine, and may be called by several at once.
+// another owner; ErrHalted if the sink is halted. It needs a Run in another goroutine, and may be called by several at once.
 func (r *Runner) Drain(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
@@ -136,21 +138,44 @@ func (r *Runner) Drain(ctx context.Context) error {
 }
 
 // Run delivers until the context ends, then flushes, acknowledges and gives the ownership up. It returns nil then, or what kept the
-// last flush from succeeding: nothing is lost by that, it comes again.
+// last flush from succeeding: nothing is lost by that, it comes again. While the sink is halted it delivers nothing, and owns nothing.
 func (r *Runner) Run(ctx context.Context) error {
+	for {
+		r.awaitResume(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		err := r.deliver(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			r.log.Warn("the sink was halted; what it could not flush comes again", "error", err.Error())
+		}
+	}
+}
+
+// deliver does so until the context ends or the sink is halted.
+func (r *Runner) deliver(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	var halt sync.WaitGroup
+	defer halt.Wait()
+	defer end(nil)
+	halt.Go(func() { r.watchHalt(ctx, end) })
 	o := &ownership{Runner: r, held: make(map[uint64]*broker.Delivery), retry: backoff{}}
 	for ctx.Err() == nil && !o.attempt(ctx, "start", o.start(ctx)) {
 	}
-	if ctx.Err() != nil {
+	if o.consumer == nil {
 		return nil
 	}
 	for ctx.Err() == nil {
 		o.attempt(ctx, "consume", o.step(ctx))
 	}
+	o.ended = context.Cause(ctx)
 	return o.stop(context.WithoutCancel(ctx))
 }
 
-// ownership is the state of one Run.
+// ownership is the state of one delivery.
 type ownership struct {
 	*Runner
 	consumer *broker.Consumer
@@ -176,6 +201,7 @@ type ownership struct {
 	seenAt time.Time
 
 	drains []drain
+	ended  error // why it is over
 
 	failing    bool // the last step failed
 	background backgroundState
@@ -419,7 +445,7 @@ func (o *ownership) stop(ctx context.Context) error {
 		o.log.Warn("the sink's ownership could not be given up", "error", releaseErr.Error())
 	}
 	for _, d := range o.drains {
-		d.done <- fmt.Errorf("drain sink %s: the runner stopped", o.name)
+		d.done <- fmt.Errorf("drain sink %s: the runner stopped: %w", o.name, o.ended)
 	}
 	if err != nil {
 		return fmt.Errorf("sink %s: flush at the end: %w", o.name, err)

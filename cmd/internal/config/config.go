@@ -36,7 +36,10 @@ type Config struct {
 	NATS    NATS
 	DataDir string
 	// HTTPAddr is where health is served; "" is nowhere.
-	HTTPAddr                      string
+	HTTPAddr string
+	// HTTPToken is what actions over HTTP need; without one there are none. HTTPHosts are names that the dashboard is reached under.
+	HTTPToken                     settings.Secret
+	HTTPHosts                     []string
 	RawRetention, EventsRetention time.Duration
 	EventsEncoding                string // json or msgpack
 	Partitions                    int
