@@ -28,6 +28,7 @@ const (
 type memory struct {
 	operator *operator.Operator
 	stats    func() map[string]sinks.Stats
+	every    time.Duration
 
 	looking sync.Mutex // held by who looks; the others wait for what is found
 	mu      sync.Mutex
@@ -50,7 +51,7 @@ type point struct {
 }
 
 func newMemory(o *operator.Operator, stats func() map[string]sinks.Stats) *memory {
-	return &memory{operator: o, stats: stats, sources: make(map[string]uint64)}
+	return &memory{operator: o, stats: stats, every: sampleEvery, sources: make(map[string]uint64)}
 }
 
 // look gives how everything stands, at most a moment ago.
@@ -97,7 +98,7 @@ func (m *memory) run(ctx context.Context, b *broker.Broker) error {
 	var counting sync.WaitGroup
 	defer counting.Wait()
 	counting.Go(func() { m.count(ctx, b) })
-	tick := time.NewTicker(sampleEvery)
+	tick := time.NewTicker(m.every)
 	defer tick.Stop()
 	for {
 		if v, err := m.look(ctx); err == nil {

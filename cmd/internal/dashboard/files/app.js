@@ -35,7 +35,7 @@ function go(moveFocus) {
     if (here) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
   }
   const heading = h('h1', { tabindex: '-1' }, title);
-  const place = h('div', { class: 'view' });
+  const place = h('div', { class: 'view' }, h('p', { class: 'hint' }, 'Looking …'));
   show(main, heading, place);
   const stop = new AbortController();
   const failed = (error) => {

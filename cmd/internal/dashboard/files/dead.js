@@ -1,4 +1,4 @@
-import { h, show, confirm, when, count, many } from './dom.js';
+import { h, show, confirm, when, count, many, prose } from './dom.js';
 import { get, post, action, session } from './api.js';
 
 const filters = { stage: '', name: '', vendor: '', reason: '' };
@@ -70,7 +70,7 @@ export async function deadLetter({ place, heading, params, signal }) {
   const back = () => { location.hash = '#/dead'; };
   const facts = [['Stage', `${d.stage} ${d.name}`], ['Since', when(d.at)], ['Vendor', d.vendor], ['Stream', d.stream], ['Id', d.subject], ['Was stored at', d.stored], ['Attempts', d.attempts || null], ['Size', many(d.size, 'byte')]];
   show(place, h('p', {}, h('a', { href: '#/dead' }, '← All dead letters')),
-    h('section', { class: 'panel', 'aria-label': 'Why' }, h('pre', { class: 'reason' }, d.reason), h('p', { class: 'advice' }, d.advice),
+    h('section', { class: 'panel', 'aria-label': 'Why' }, h('pre', { class: 'reason' }, d.reason), h('p', { class: 'advice' }, prose(d.advice)),
       h('div', { class: 'row' },
         action('Replay', { disabled: !d.replayable, class: 'primary', title: d.replayable ? undefined : 'It was cut, or cannot travel: the vendor must be asked again' }, async () => { const said = await handle('replay', [d.sequence]); back(); return said; }),
         action('Drop', { class: 'danger' }, async () => {

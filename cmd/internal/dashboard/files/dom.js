@@ -99,5 +99,15 @@ export function when(text) {
 
 export const ago = (text) => (text ? `${span(Math.max(0, (Date.now() - new Date(text)) / 1000))} ago` : 'never');
 
+/** A text with its `commands` set apart. */
+export const prose = (text) => String(text).split(/`([^`]+)`/).map((part, i) => (i % 2 ? h('code', {}, part) : part));
+
+/** A moment in few letters: the clock, and the day where it is another. */
+export function clock(text) {
+  const t = new Date(text);
+  const day = t.toDateString() === new Date().toDateString() ? '' : `${t.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} `;
+  return h('time', { datetime: text, title: text }, day + t.toLocaleTimeString('en-GB', day ? { timeStyle: 'short' } : {}));
+}
+
 /** The plural of what is counted. */
 export const many = (n, one, more) => `${count(n)} ${n === 1 ? one : more ?? `${one}s`}`;

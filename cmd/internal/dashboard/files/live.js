@@ -1,4 +1,4 @@
-import { h, show, count } from './dom.js';
+import { h, show, count, clock } from './dom.js';
 import { glimpse, chatLink } from './glimpse.js';
 
 const keep = 300;
@@ -67,7 +67,7 @@ function row(e) {
     if (open && !more.firstChild) show(more, chatLink(e), h('pre', { tabindex: 0 }, JSON.stringify(e, null, 2)));
     more.hidden = !open;
     head.setAttribute('aria-expanded', String(open));
-  } }, h('time', { datetime: e.time }, new Date(e.time).toLocaleTimeString('en-GB')), h('span', { class: `chip ${change === 'created' ? 'ok' : change === 'deleted' ? 'bad' : 'warn'}` }, change), h('strong', {}, kind),
+  } }, clock(e.time), h('span', { class: `chip ${change === 'created' ? 'ok' : change === 'deleted' ? 'bad' : 'warn'}` }, change), h('strong', {}, kind),
   h('span', { class: 'sub' }, `${e.source.slice(1)} ${e.subject ?? ''} r${e.revision}`), h('span', { class: 'glimpse' }, glimpse(e.data)));
   return h('li', {}, head, more);
 }

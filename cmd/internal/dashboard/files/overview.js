@@ -1,4 +1,4 @@
-import { h, show, count, rate, span, ago, many } from './dom.js';
+import { h, show, count, rate, span, ago, many, prose } from './dom.js';
 import { get, post, action } from './api.js';
 import { spark, last, highest } from './chart.js';
 
@@ -14,7 +14,7 @@ export async function overview({ place, signal }) {
       if (!document.hidden) draw(place, await get('/api/overview', {}, signal), look);
     } catch (error) {
       if (signal.aborted) return;
-      if (place.firstChild) place.classList.add('stale'); else throw error;
+      if (place.querySelector('.figures')) place.classList.add('stale'); else throw error;
     }
     if (!signal.aborted) timer = setTimeout(look, every);
   };
@@ -30,7 +30,7 @@ function draw(place, data, look) {
 function attention({ status }) {
   if (status.attention.length === 0) return h('section', { class: 'panel calm', 'aria-label': 'Attention' }, h('p', {}, h('span', { class: 'mark ok', 'aria-hidden': 'true' }, '✓'), 'Nothing needs attention'));
   return h('section', { class: 'panel attention', 'aria-labelledby': 'attention' }, h('h2', { id: 'attention' }, 'Needs attention'),
-    h('ul', {}, status.attention.map((line) => h('li', {}, line, /^\d+ dead letters? of /.test(line) && [' ', h('a', { href: '#/dead' }, 'Look at them')]))));
+    h('ul', {}, status.attention.map((line) => h('li', {}, prose(line), /^\d+ dead letters? of /.test(line) && [' ', h('a', { href: '#/dead' }, 'Look at them')]))));
 }
 
 function figures({ status, series }) {
