@@ -190,7 +190,7 @@ type sinkSeries struct {
 func (m *memory) series(v *operator.View) series {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := series{At: []time.Time{}, Sources: make(map[string]sourceLine), Sinks: make(map[string]sinkSeries)}
+	s := series{At: []time.Time{}, Events: []*float64{}, Sources: make(map[string]sourceLine), Sinks: make(map[string]sinkSeries)}
 	for i := range m.points {
 		p, before := &m.points[i], (*point)(nil)
 		if i > 0 {
