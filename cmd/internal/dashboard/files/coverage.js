@@ -3,10 +3,13 @@ import { get, post, action } from './api.js';
 
 const states = { complete: ['✓', 'complete'], running: ['◐', 'running'], planned: ['○', 'planned'], partial: ['◧', 'partial'], failed: ['✕', 'failed'] };
 const weeksWithCounts = 9;
+const every = 10000;
 const weekday = new Intl.DateTimeFormat('en-GB', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric', timeZone: 'UTC' });
 
 /** Which windows are read, a calendar for each stream of a source. */
-export async function coverage({ place, heading, params, signal, failed, again }) {
+export async function coverage({ place, heading, params, signal }) {
+  let timer = null;
+  signal.addEventListener('abort', () => clearTimeout(timer));
   const { status } = await get('/api/overview', {}, signal);
   const names = [...new Set(status.sources.map((l) => l.source))];
   if (names.length === 0) {
@@ -15,11 +18,27 @@ export async function coverage({ place, heading, params, signal, failed, again }
   }
   const source = names.includes(params[0]) ? params[0] : names[0];
   heading.textContent = `Coverage of ${source}`;
-  const { streams } = await get('/api/coverage', { source }, signal);
+  const look = async () => {
+    clearTimeout(timer);
+    try {
+      const { streams } = await get('/api/coverage', { source }, signal);
+      place.classList.remove('stale');
+      draw(place, names, source, streams, look);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!place.querySelector('.streams')) throw error;
+      place.classList.add('stale');
+    }
+    if (!signal.aborted) timer = setTimeout(look, every);
+  };
+  await look();
+}
+
+function draw(place, names, source, streams, again) {
   show(place,
-    h('nav', { class: 'pills', 'aria-label': 'Sources' }, names.map((name) => h('a', { href: `#/coverage/${encodeURIComponent(name)}`, 'aria-current': name === source ? 'page' : null }, name))),
+    h('nav', { class: 'pills', 'aria-label': 'Sources' }, names.map((name) => h('a', { href: `#/coverage/${encodeURIComponent(name)}`, 'aria-current': name === source ? 'page' : null, 'data-key': `source ${name}` }, name))),
     h('ul', { class: 'legend', 'aria-label': 'Signs' }, Object.entries(states).map(([state, [sign, word]]) => h('li', {}, h('span', { class: 'key', 'data-state': state, 'aria-hidden': 'true' }, sign), word))),
-    h('div', { class: 'streams' }, streams.map((s) => card(source, s, { failed, again }))));
+    h('div', { class: 'streams' }, streams.map((s) => card(source, s, { again }))));
 }
 
 function card(source, s, context) {
@@ -35,7 +54,7 @@ function snapshot(source, s, context) {
 }
 
 function readAgain(label, source, stream, range, { again }, close) {
-  return action(label, { class: 'small', 'aria-label': `${label}: ${source} ${stream}` }, async () => {
+  return action(label, { class: 'small', 'data-key': `again ${stream} ${range.from ?? ''}`, 'aria-label': `${label}: ${source} ${stream}` }, async () => {
     const { windows } = await post('/api/read-again', { source, stream, from: range.from ?? '', to: range.to ?? '' });
     close?.();
     again();
@@ -48,7 +67,7 @@ function calendar(source, s, context) {
   const first = day(s.days[0]);
   const blanks = (first.getUTCDay() + 6) % 7; // weeks begin on Monday
   const small = (blanks + s.days.length) / 7 > weeksWithCounts;
-  const cells = s.days.map((d, i) => cell(d, small, i === s.days.length - 1, () => details(source, s, d, context)));
+  const cells = s.days.map((d, i) => cell(d, small, i === s.days.length - 1, `${s.stream} ${d.from}`, () => details(source, s, d, context)));
   const grid = h('div', { class: small ? 'calendar small' : 'calendar', role: 'group', 'aria-label': `Days of ${s.stream}; arrow keys move`, keydown: (event) => move(event, cells, small) },
     !small && ['M', 'T', 'W', 'T', 'F', 'S', 'S'].map((t) => h('span', { class: 'weekday', 'aria-hidden': 'true' }, t)),
     Array.from({ length: blanks }, () => h('span', { class: 'blank' })), cells);
@@ -57,11 +76,11 @@ function calendar(source, s, context) {
 
 const day = (d) => new Date(`${d.from.slice(0, 10)}T00:00:00Z`);
 
-function cell(d, small, reachable, open) {
+function cell(d, small, reachable, key, open) {
   const state = d.state ?? 'none';
   const [sign, word] = states[state] ?? ['', 'nothing is wanted'];
   const label = `${weekday.format(day(d))}: ${word}${d.windows ? `, ${many(d.records, 'record')} in ${many(d.windows, 'window')}` : ''}`;
-  return h('button', { type: 'button', class: 'day', 'data-state': state, 'aria-label': label, title: label, tabindex: reachable ? 0 : -1, click: open },
+  return h('button', { type: 'button', class: 'day', 'data-state': state, 'data-key': key, 'aria-label': label, title: label, tabindex: reachable ? 0 : -1, click: open },
     small ? sign : [h('span', { class: 'date' }, day(d).getUTCDate() === 1 ? day(d).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' }) : day(d).getUTCDate()), h('span', { class: 'sign' }, sign), h('span', { class: 'records' }, d.state === 'complete' || d.records ? short(d.records) : '')]);
 }
 
@@ -72,7 +91,7 @@ function move(event, cells, small) {
   if (!by || at < 0) return;
   event.preventDefault();
   const next = cells[Math.min(cells.length - 1, Math.max(0, at + by))];
-  cells[at].tabIndex = -1;
+  for (const c of cells) c.tabIndex = -1;
   next.tabIndex = 0;
   next.focus();
 }
