@@ -36,6 +36,8 @@ type cli struct {
 	Coverage coverageCmd `cmd:"" help:"Show which windows are read, and where the gaps are."`
 	Backfill backfillCmd `cmd:"" help:"Read a past range, and follow it; any number at once."`
 	Replay   replayCmd   `cmd:"" help:"Give stored events to one sink again."`
+	Pause    pauseCmd    `cmd:"" help:"Have a sink deliver nothing, wherever it runs; its backlog waits."`
+	Resume   resumeCmd   `cmd:"" help:"Have a paused sink go on."`
 	Dlq      dlqCmd      `cmd:"" help:"Dead letters: list, explain, replay, drop."`
 	Tail     tailCmd     `cmd:"" help:"Show events as they come."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -164,6 +166,22 @@ func (c *replayCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
 		return a.Replay(ctx, app.ReplayRequest{Sink: c.Sink, From: c.From, To: c.To, Filter: c.Filter, Rate: c.Rate})
 	})
+}
+
+type pauseCmd struct {
+	Sink string `arg:"" help:"The sink."`
+}
+
+func (c *pauseCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.PauseSink(ctx, c.Sink) })
+}
+
+type resumeCmd struct {
+	Sink string `arg:"" help:"The sink."`
+}
+
+func (c *resumeCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.ResumeSink(ctx, c.Sink) })
 }
 
 type dlqCmd struct {

@@ -354,9 +354,18 @@ func (c *Consumer) State(ctx context.Context) (ConsumerState, error) {
 // Follow hands every message that comes from now on to visit, in order, without any acknowledgement, until the
 // context ends or visit fails.
 func (b *Broker) Follow(ctx context.Context, stream string, filters []string, visit func(Message) error) error {
-	cons, err := b.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverNewPolicy,
-	})
+	return b.follow(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverNewPolicy}, visit)
+}
+
+// FollowHeaders does so without the messages' data.
+func (b *Broker) FollowHeaders(ctx context.Context, stream string, filters []string, visit func(Message) error) error {
+	return b.follow(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true,
+	}, visit)
+}
+
+func (b *Broker) follow(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Message) error) error {
+	cons, err := b.js.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", stream, err)
 	}

@@ -14,13 +14,24 @@ import (
 // Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
 // ends early when visit fails.
 func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
-	state, err := b.StreamState(ctx, stream)
-	if err != nil || state.LastSeq == 0 {
-		return err
-	}
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy}
 	if !from.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
+	}
+	return b.scan(ctx, stream, cfg, visit)
+}
+
+// ScanFrom does so from a sequence on.
+func (b *Broker) ScanFrom(ctx context.Context, stream string, filters []string, sequence uint64, visit func(Message) error) error {
+	return b.scan(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence,
+	}, visit)
+}
+
+func (b *Broker) scan(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Message) error) error {
+	state, err := b.StreamState(ctx, stream)
+	if err != nil || state.LastSeq == 0 {
+		return err
 	}
 	cons, err := b.js.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {

@@ -30,6 +30,8 @@ const (
 	SourcesBucket = "parley-sources"
 	SinksBucket   = "parley-sinks"
 	MembersBucket = "parley-members"
+	// HealthMember begins the keys of MembersBucket that are written only to see whether they can be: it is no role.
+	HealthMember  = "health"
 	ErasedBucket  = "parley-erased"
 	ObjectsBucket = "parley-objects"
 )

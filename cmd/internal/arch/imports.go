@@ -67,13 +67,14 @@ var layers = []layer{
 		packages: "cmd/internal/app", tests: []string{"..."},
 		code: []string{"cmd/internal/...", "events/...", "pollers", "pollers/simulated", "processors", "sinks"},
 	},
+	{packages: "cmd/internal/operator", tests: []string{"..."}, code: []string{"events", "events/broker", "pollers", "sinks"}},
 	{
 		packages: "cmd/internal/ops", tests: []string{"..."},
 		code: []string{"events", "events/settings", "events/broker", "pollers", "processors", "sinks"},
 	},
 	{
 		packages: "cmd/internal/dashboard", tests: []string{"..."},
-		code: []string{"cmd/internal/config", "cmd/internal/console", "events/...", "pollers", "processors", "sinks"},
+		code: []string{"cmd/internal/console", "cmd/internal/operator", "events", "events/broker", "pollers", "sinks"},
 	},
 	{
 		packages: "cmd/parley", tests: []string{"..."},
