@@ -139,6 +139,11 @@ func (p *partition) bury(ctx context.Context, items []*item) (left []*item, err 
 
 func (p *partition) buryOne(ctx context.Context, it *item) error {
 	d := it.delivery
+	if d.Stored() {
+		// RAW has it, and DEAD too if it could never be normalised.
+		p.batch.add(Redone{Unreadable: 1, Example: fmt.Sprintf("record %d of %s: %s", d.Sequence, broker.Raw, p.text(it.err.Error()))})
+		return nil
+	}
 	dead := events.DeadLetter{
 		Stage: events.StageProcess, Name: "unknown", Reason: p.text(it.err.Error()), Attempts: 1,
 		Stream: broker.Raw, Sequence: d.Sequence, Subject: d.Subject, At: p.options.Now().UTC(),
@@ -255,18 +260,24 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 		if it.err != nil {
 			continue // it is a dead letter by now
 		}
-		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) {
-			if emitted[it] {
-				c.Events++
-			} else {
-				c.Duplicates++
-			}
-		})
+		p.tally(it, emitted[it])
 		if err := it.delivery.Ack(); err != nil {
 			return fmt.Errorf("acknowledge: %w", err)
 		}
 	}
 	return nil
+}
+
+func (p *partition) tally(it *item, emitted bool) {
+	switch {
+	case emitted && it.delivery.Stored():
+		p.batch.Events++
+		fallthrough
+	case emitted:
+		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) { c.Events++ })
+	case !it.delivery.Stored():
+		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) { c.Duplicates++ })
+	}
 }
 
 // maxRepairs bounds how often one round is decided anew.
@@ -276,7 +287,8 @@ const maxRepairs = 8
 func (p *partition) changed(items []*item) (changed []*item) {
 	for _, it := range items {
 		known, _ := p.cache.Get(it.path)
-		newer := it.fence.compare(known.fence) > 0
+		// What is normalised again may say something else of the very reading that its present state came from.
+		newer := it.fence.compare(known.fence) > 0 || it.delivery.Stored() && it.fence.sameReading(known.fence)
 		switch {
 		case known.revision == 0 || (newer && known.digest != it.digest):
 			changed = append(changed, it)
@@ -293,6 +305,12 @@ func (p *partition) changed(items []*item) (changed []*item) {
 // were refused because the cache or STATE was behind.
 func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refused []*item, err error) {
 	if len(items) == 0 {
+		return nil, nil
+	}
+	if p.dry {
+		for _, it := range items {
+			p.stored(it, 0)
+		}
 		return nil, nil
 	}
 	messages := make([]broker.Message, len(items))
@@ -393,6 +411,9 @@ func (p *partition) repair(ctx context.Context, items []*item) error {
 // a crash may have kept STATE from being written. Each write names the entry that it replaces: what an owner of the past sends late is
 // refused, and cannot make a content that returns look known.
 func (p *partition) remember(ctx context.Context, items []*item) error {
+	if p.dry {
+		return nil
+	}
 	var dirty []*item
 	for _, it := range items {
 		if p.dirty[it.path] {

@@ -13,13 +13,37 @@ import (
 // Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
 // ends early when visit fails.
 func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
-	state, err := b.StreamState(ctx, stream)
-	if err != nil || state.LastSeq == 0 {
-		return err
+	return b.scan(ctx, stream, scanFrom(filters, from), visit)
+}
+
+// ScanAfter is Scan for the messages behind a sequence.
+func (b *Broker) ScanAfter(ctx context.Context, stream string, filters []string, sequence uint64, visit func(Message) error) error {
+	return b.scan(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence + 1,
+	}, visit)
+}
+
+// Count tells how many messages Scan would visit.
+func (b *Broker) Count(ctx context.Context, stream string, filters []string, from time.Time) (uint64, error) {
+	cons, err := b.js.OrderedConsumer(ctx, stream, scanFrom(filters, from))
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", stream, err)
 	}
+	return cons.CachedInfo().NumPending, nil
+}
+
+func scanFrom(filters []string, from time.Time) jetstream.OrderedConsumerConfig {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy}
 	if !from.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
+	}
+	return cfg
+}
+
+func (b *Broker) scan(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Message) error) error {
+	state, err := b.StreamState(ctx, stream)
+	if err != nil || state.LastSeq == 0 {
+		return err
 	}
 	cons, err := b.js.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {

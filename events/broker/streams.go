@@ -25,13 +25,14 @@ const (
 
 // The buckets.
 const (
-	LedgerBucket  = "parley-ledger"
-	BudgetBucket  = "parley-budget"
-	SourcesBucket = "parley-sources"
-	SinksBucket   = "parley-sinks"
-	MembersBucket = "parley-members"
-	ErasedBucket  = "parley-erased"
-	ObjectsBucket = "parley-objects"
+	LedgerBucket    = "parley-ledger"
+	BudgetBucket    = "parley-budget"
+	SourcesBucket   = "parley-sources"
+	SinksBucket     = "parley-sinks"
+	MembersBucket   = "parley-members"
+	ReprocessBucket = "parley-reprocess"
+	ErasedBucket    = "parley-erased"
+	ObjectsBucket   = "parley-objects"
 )
 
 const (
@@ -177,6 +178,7 @@ func (b *Broker) bucketConfigs() []jetstream.KeyValueConfig {
 		{Bucket: SourcesBucket, Description: "start and pause of each source"},
 		{Bucket: SinksBucket, Description: "start and pause of each sink"},
 		{Bucket: MembersBucket, Description: "who is alive", TTL: MemberTTL},
+		{Bucket: ReprocessBucket, Description: "which records are to be normalised again, and how far that is"},
 		{Bucket: ErasedBucket, Description: "HMACs of erased identifiers"},
 	}
 	for i := range configs {
