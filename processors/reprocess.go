@@ -329,7 +329,7 @@ func (p *partition) eachBatch(ctx context.Context, q *Reprocess, after uint64, d
 }
 
 // TryReprocess tells what a request would do, and does nothing. Progress is told after each batch.
-func (r *Runner) TryReprocess(ctx context.Context, q Reprocess, progress func(Redone)) (sum Redone, err error) {
+func (r *Runner) TryReprocess(ctx context.Context, q Reprocess, progress func(done Redone, total uint64)) (sum Redone, err error) {
 	if err := q.measure(ctx, r.broker); err != nil {
 		return sum, err
 	}
@@ -342,7 +342,7 @@ func (r *Runner) TryReprocess(ctx context.Context, q Reprocess, progress func(Re
 		}
 		sum.add(p.batch)
 		sum.Records += uint64(len(batch))
-		progress(sum)
+		progress(sum, q.Total)
 		return ctx.Err()
 	})
 	sum.Done = err == nil

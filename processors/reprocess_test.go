@@ -193,12 +193,12 @@ func TestOnlyWhatWasStoredInTheRangeIsReprocessed(t *testing.T) {
 }
 
 // many entities, in one partition, so that a request takes several slices and batches.
-const many = 1000
+const many = 600
 
 func fill(t testing.TB, b *broker.Broker) {
 	t.Helper()
-	for from := 0; from < many; from += 500 {
-		messages := make([]broker.Message, 500)
+	for from := 0; from < many; from += 300 {
+		messages := make([]broker.Message, 300)
 		for i := range messages {
 			messages[i] = rawMessage(t, b, chat{ID: fmt.Sprint(from + i), Text: "one"}, 1)
 		}
@@ -272,7 +272,7 @@ func TestWhatComesMeanwhileIsNewerThanWhatIsReprocessed(t *testing.T) {
 	o := with(newer)
 	o.Batch = 50
 	_, _ = start(t, b, o)
-	for i := 0; i < many; i += 100 {
+	for i := 0; i < many; i += 50 {
 		raw(t, b, chat{ID: fmt.Sprint(i), Text: "two"}, 2)
 	}
 	redone(t, b, q)
@@ -283,7 +283,7 @@ func TestWhatComesMeanwhileIsNewerThanWhatIsReprocessed(t *testing.T) {
 	}
 	for i := range many {
 		want := "newer one"
-		if i%100 == 0 {
+		if i%50 == 0 {
 			want = "newer two"
 		}
 		if got := last[fmt.Sprint(i)]; got != want {
@@ -310,7 +310,7 @@ func TestATrialTellsWhatARequestWouldDoAndDoesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := r.TryReprocess(t.Context(), processors.Reprocess{Source: "test"}, func(processors.Redone) {})
+		got, err := r.TryReprocess(t.Context(), processors.Reprocess{Source: "test"}, func(processors.Redone, uint64) {})
 		if err != nil || !got.Done {
 			t.Fatalf("%+v, %v", got, err)
 		}
