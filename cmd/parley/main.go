@@ -30,7 +30,7 @@ type cli struct {
 	Process   processCmd   `cmd:"" help:"Turn raw records into events, on an external NATS; start as many as you like."`
 	Sink      sinkCmd      `cmd:"" help:"Deliver events to the sinks, on an external NATS."`
 	Demo      demoCmd      `cmd:"" help:"Run everything on invented vendors, without any configuration."`
-	Simulate  simulateCmd  `cmd:"" help:"Serve the five vendors' APIs over invented accounts."`
+	Simulate  simulateCmd  `cmd:"" help:"Serve the vendors' APIs over invented accounts."`
 	Check     checkCmd     `cmd:"" help:"Try the configuration: NATS, credentials, clocks, sinks."`
 	Status    statusCmd    `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
 	Coverage  coverageCmd  `cmd:"" help:"Show which windows are read, and where the gaps are."`
@@ -100,7 +100,7 @@ func (c *simulateCmd) Run(ctx context.Context) error {
 	if err := sims.PrintEnviron(os.Stdout); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Five vendors are simulated on %s; the variables above reach them. Ctrl-C ends.\n", c.Addr)
+	fmt.Fprintf(os.Stderr, "%d vendors are simulated on %s; the variables above reach them. Ctrl-C ends.\n", len(sims.Names()), c.Addr)
 	return sims.Serve(ctx)
 }
 

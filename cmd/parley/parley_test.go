@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/app"
+	"github.com/parley-stream/parley/cmd/internal/catalog"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
@@ -755,7 +756,8 @@ func TestASecondProcessOnTheSameDataDirectoryIsRefused(t *testing.T) {
 func TestTheDemoEndsWithEverySeededChatInItsFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	p := command(t, nil, "demo", "--once").once(t, exitDone)
-	for _, want := range []string{"15 of 15 edits as their next revision; 0 of", "The files are in", "liveagent", "dead letters"} {
+	edits := 3 * len(catalog.Vendors())
+	for _, want := range []string{fmt.Sprintf("%d of %d edits as their next revision; 0 of", edits, edits), "The files are in", "liveagent", "dead letters"} {
 		if !strings.Contains(p.stdout.String(), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, p.stdout)
 		}

@@ -222,7 +222,7 @@ func roomsAreInTheCatalog(t Tree) (faults []string) {
 			continue
 		}
 		if t[catalog] == nil || !imports(t[catalog].code(), pkg) {
-			faults = append(faults, pkg+": is not in "+catalog)
+			faults = append(faults, pkg+": is not in "+catalog+": no binary would have it")
 		}
 	}
 	return faults
