@@ -203,10 +203,10 @@ func (v Vendor) testFaults(t *testing.T) {
 			switch records, err := Collect(p, w); {
 			case err != nil:
 				failed++
-			case len(records) == len(full):
+			case maps.Equal(fingerprints(records), fingerprints(full)): // what a page is asked for again comes twice
 				whole++
 			default:
-				t.Fatalf("fault %q: the window is complete with %d records, %d were there", fault, len(records), len(full))
+				t.Fatalf("fault %q: the window is complete with %d records, %d were there", fault, len(fingerprints(records)), len(fingerprints(full)))
 			}
 		}
 		if whole == 0 {
@@ -217,6 +217,14 @@ func (v Vendor) testFaults(t *testing.T) {
 			t.Errorf("fault %q: none of %d readings failed; want a simulator that answers through simulated.Faulty", fault, whole)
 		}
 	}
+}
+
+func fingerprints(records []events.Record) map[string]bool {
+	set := map[string]bool{}
+	for i := range records {
+		set[records[i].Fingerprint()] = true
+	}
+	return set
 }
 
 func keysOf(entries []simulated.Entry, stream string) []string {
