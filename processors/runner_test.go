@@ -100,7 +100,9 @@ func publishRaw(t testing.TB, b *broker.Broker, messages ...broker.Message) {
 // start runs a processor until the test ends or stop is called.
 func start(t testing.TB, b *broker.Broker, o processors.Options) (r *processors.Runner, stop func()) {
 	t.Helper()
-	o.Normalizers = map[string]processors.Normalizer{"testvendor": normalize}
+	if o.Normalizers == nil {
+		o.Normalizers = map[string]processors.Normalizer{"testvendor": normalize}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	}

@@ -14,18 +14,31 @@ import (
 // Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
 // ends early when visit fails.
 func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy}
-	if !from.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
-	}
-	return b.scan(ctx, stream, cfg, visit)
+	return b.scan(ctx, stream, scanFrom(filters, from), visit)
 }
 
-// ScanFrom does so from a sequence on.
+// ScanFrom is Scan from a sequence on.
 func (b *Broker) ScanFrom(ctx context.Context, stream string, filters []string, sequence uint64, visit func(Message) error) error {
 	return b.scan(ctx, stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence,
 	}, visit)
+}
+
+// Count tells how many messages Scan would visit.
+func (b *Broker) Count(ctx context.Context, stream string, filters []string, from time.Time) (uint64, error) {
+	cons, err := b.js.OrderedConsumer(ctx, stream, scanFrom(filters, from))
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", stream, err)
+	}
+	return cons.CachedInfo().NumPending, nil
+}
+
+func scanFrom(filters []string, from time.Time) jetstream.OrderedConsumerConfig {
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy}
+	if !from.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
+	}
+	return cfg
 }
 
 func (b *Broker) scan(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Message) error) error {

@@ -22,6 +22,7 @@ type layer struct {
 var layers = []layer{
 	{packages: "events"},
 	{packages: "events/settings"},
+	{packages: "events/subscribe", tests: []string{"events", "events/broker"}},
 	{packages: "events/broker/...", code: []string{"events", "events/broker/..."}},
 
 	// The tests of a contract's package may run it against its own rooms.
@@ -227,7 +228,7 @@ func roomsAreInTheCatalog(t Tree) (faults []string) {
 			continue
 		}
 		if t[catalog] == nil || !imports(t[catalog].code(), pkg) {
-			faults = append(faults, pkg+": is not in "+catalog)
+			faults = append(faults, pkg+": is not in "+catalog+": no binary would have it")
 		}
 	}
 	return faults
