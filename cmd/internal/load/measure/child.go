@@ -248,5 +248,5 @@ func profilePath(folder, stage string) string {
 	if folder == "" {
 		return ""
 	}
-	return filepath.Join(folder, strings.ReplaceAll(stage, " ", "-")+".pprof")
+	return filepath.Join(folder, strings.NewReplacer(" ", "-", ",", "").Replace(stage)+".pprof")
 }

@@ -90,12 +90,11 @@ func Pipeline(ctx context.Context, o Options) (Report, error) {
 
 // run measures every stage once.
 func (o Options) run(ctx context.Context, server, sync string) (all []Figure, err error) {
-	s, err := newStation(ctx, server, sync, o.Log)
+	s, err := newStation(ctx, server, sync, o.Profiles, o.Log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.profiles = o.Profiles
 	p := &pipeline{Options: o, station: s, chats: chats(o.Records)}
 	if err := p.stages(ctx); err != nil {
 		return nil, err
@@ -295,7 +294,7 @@ func sourceVariables(url string, c Chats, window, overlap time.Duration, concurr
 
 // whole reads a vendor whose windows overlap, into files, on a server that is empty.
 func (p *pipeline) whole(ctx context.Context) (err error) {
-	s, err := newStation(ctx, p.server, p.sync, p.Log)
+	s, err := newStation(ctx, p.server, p.sync, "", p.Log)
 	if err != nil {
 		return err
 	}

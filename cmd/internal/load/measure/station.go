@@ -22,16 +22,16 @@ type station struct {
 	log          io.Writer
 }
 
-func newStation(ctx context.Context, server, sync string, log io.Writer) (*station, error) {
+func newStation(ctx context.Context, server, sync, profiles string, log io.Writer) (*station, error) {
 	dir, err := os.MkdirTemp("", "parley-load-")
 	if err != nil {
 		return nil, err
 	}
-	s := &station{server: server, sync: sync, dir: dir, log: log}
+	s := &station{server: server, sync: sync, dir: dir, profiles: profiles, log: log}
 	if server == "embedded" {
 		return s, nil
 	}
-	if s.external, err = start(ctx, job{Do: "server", Dir: s.data(), Sync: sync}); err == nil {
+	if s.external, err = start(ctx, job{Do: "server", Dir: s.data(), Sync: sync, Profile: profilePath(profiles, sync+" server")}); err == nil {
 		err = s.external.begin()
 	}
 	if err == nil {
