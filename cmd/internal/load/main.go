@@ -58,13 +58,6 @@ func (o *output) print(r measure.Report) error {
 	return r.Table(os.Stdout)
 }
 
-func (o *output) show(r measure.Report, err error) error {
-	if err != nil {
-		return err
-	}
-	return o.print(r)
-}
-
 type usageError struct{ error }
 
 func main() { os.Exit(run()) }

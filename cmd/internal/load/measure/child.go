@@ -190,7 +190,8 @@ func start(ctx context.Context, j job, environ ...string) (*child, error) {
 	c.out = json.NewDecoder(out)
 	ready, err := c.listen()
 	if err != nil {
-		return nil, errors.Join(err, c.kill())
+		c.kill()
+		return nil, err
 	}
 	c.address = ready.Message
 	return c, nil
@@ -237,10 +238,9 @@ func (c *child) end() (outcome, error) {
 	return o, errors.Join(err, c.command.Wait())
 }
 
-func (c *child) kill() error {
+func (c *child) kill() {
 	_ = c.command.Process.Kill()
 	_ = c.command.Wait() // it was killed
-	return nil
 }
 
 // profilePath is where a stage's profile goes; "" without a folder.

@@ -255,7 +255,7 @@ func (p *pipeline) deliver(ctx context.Context, name, title, parameters string) 
 		if err != nil {
 			return err
 		}
-		defer peer.kill() //nolint:errcheck // it never fails
+		defer peer.kill()
 		if err := peer.begin(); err != nil {
 			return err
 		}
@@ -304,7 +304,7 @@ func (p *pipeline) whole(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer vendor.kill() //nolint:errcheck // it never fails
+	defer vendor.kill()
 	if err := vendor.begin(); err != nil {
 		return err
 	}

@@ -104,10 +104,10 @@ func (r Report) JSON(w io.Writer) error {
 func (r Report) Table(w io.Writer) error {
 	for i, run := range r.Runs {
 		if i > 0 {
-			fmt.Fprintln(w)
+			_, _ = fmt.Fprintln(w) // the table after it meets the same error
 		}
 		if run.Server != "" {
-			fmt.Fprintf(w, "%s server, sync %s; %d processors, %s %s\n", run.Server, run.Sync, r.Machine.Processors, r.Machine.Go, r.Machine.Platform)
+			_, _ = fmt.Fprintf(w, "%s server, sync %s; %d processors, %s %s\n", run.Server, run.Sync, r.Machine.Processors, r.Machine.Go, r.Machine.Platform)
 		}
 		if err := run.table(w); err != nil {
 			return err

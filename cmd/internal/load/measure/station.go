@@ -91,7 +91,7 @@ func (s *station) begin(ctx context.Context, j job, environ []string) (*child, e
 }
 
 func (s *station) measure(ctx context.Context, m measurement) (Figure, error) {
-	fmt.Fprintf(s.log, "%s server, sync %s: %s\n", s.server, s.sync, m.stage)
+	_, _ = fmt.Fprintf(s.log, "%s server, sync %s: %s\n", s.server, s.sync, m.stage)
 	m.job.Profile = profilePath(s.profiles, s.server+" "+s.sync+" "+m.stage)
 	f, err := s.follow(ctx, m)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *station) follow(ctx context.Context, m measurement) (f Figure, err erro
 	ended := false
 	defer func() {
 		if !ended {
-			_ = c.kill()
+			c.kill()
 		}
 	}()
 	before, err := s.serverUsage()
