@@ -77,6 +77,10 @@ var layers = []layer{
 		packages: "cmd/internal/dashboard", tests: []string{"..."},
 		code: []string{"cmd/internal/console", "cmd/internal/operator", "events", "events/broker", "pollers", "sinks"},
 	},
+	{packages: "cmd/internal/load", code: []string{"cmd/internal/load/measure"}},
+	{
+		packages: "cmd/internal/load/measure", code: []string{"cmd/internal/app", "cmd/internal/catalog", "cmd/internal/console", "events/...", "pollers", "processors", "sinks"},
+	},
 	{
 		packages: "cmd/parley", tests: []string{"..."},
 		code: []string{"cmd/internal/app", "cmd/internal/config", "cmd/internal/console"},
