@@ -39,7 +39,7 @@ const (
 
 // Sink writes events into the objects of one prefix.
 type Sink struct {
-	*store
+	store
 	files  *rolling.Files
 	prefix string
 	state  string // <prefix>.parley/<sink>/
@@ -48,7 +48,7 @@ type Sink struct {
 	// highest is a sequence that the stream has reached.
 	highest uint64
 	// adopted are the claims of earlier owners whose objects are not there, by key.
-	adopted         map[string]string // the ETag
+	adopted         map[string]string // the version
 	digests         map[*rolling.File]string
 	marked          map[string]uint64 // what the marks said at the beginning, by path
 	marks           []note
@@ -65,7 +65,7 @@ type note struct {
 
 // open implements sinks.Opener.
 func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error) {
-	store, err := c.store(ctx)
+	store, err := c.openS3(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error)
 		return nil, err
 	}
 	if err := s.prepare(ctx, o); err != nil {
-		return nil, fmt.Errorf("s3://%s/%s: %w", c.bucket, c.prefix, err)
+		return nil, fmt.Errorf("%s: %w", store.place(c.prefix), err)
 	}
 	return s, nil
 }
@@ -262,7 +262,7 @@ func (s *Sink) claimed(ctx context.Context, dir string, c rolling.Committed) (ro
 	}
 	var other claim
 	if err := json.Unmarshal(content, &other); err != nil {
-		return c, fmt.Errorf("claim s3://%s/%s: %w", s.bucket, newest, err)
+		return c, fmt.Errorf("claim %s: %w", s.place(newest), err)
 	}
 	if _, last, ok := rolling.ParseName(other.Name); ok {
 		c.Next = last
@@ -338,7 +338,7 @@ func (s *Sink) contest(ctx context.Context, key string, mine claim, content []by
 	}
 	var other claim
 	if err := json.Unmarshal(there, &other); err != nil {
-		return fmt.Errorf("claim s3://%s/%s: %w", s.bucket, key, err)
+		return fmt.Errorf("claim %s: %w", s.place(key), err)
 	}
 	if other == mine {
 		return nil
@@ -368,7 +368,7 @@ func (s *Sink) create(ctx context.Context, f *rolling.File) error {
 	case digest == u.digest:
 		return nil
 	default:
-		return fmt.Errorf("s3://%s/%s is there with other content: %w", s.bucket, key, sinks.ErrReopen)
+		return fmt.Errorf("%s is there with other content: %w", s.place(key), sinks.ErrReopen)
 	}
 }
 
