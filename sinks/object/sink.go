@@ -40,6 +40,7 @@ const (
 // Sink writes events into the objects of one prefix.
 type Sink struct {
 	store
+	finder
 	files  *rolling.Files
 	prefix string
 	state  string // <prefix>.parley/<sink>/
@@ -65,12 +66,12 @@ type note struct {
 
 // open implements sinks.Opener.
 func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error) {
-	store, err := c.openS3(ctx)
+	store, err := c.store(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sink{
-		store: store, prefix: c.prefix, state: c.prefix + hidden + o.Sink + "/", spool: filepath.Join(c.spool, o.Sink), part: partSize, highest: o.LastSequence,
+		store: store, finder: finder{c}, prefix: c.prefix, state: c.prefix + hidden + o.Sink + "/", spool: filepath.Join(c.spool, o.Sink), part: partSize, highest: o.LastSequence,
 		adopted: make(map[string]string), digests: make(map[*rolling.File]string), marked: make(map[string]uint64), pruned: time.Now(),
 	}
 	s.files = rolling.New(c.options, s)
@@ -212,12 +213,12 @@ func (s *Sink) Close() error {
 
 // Create implements rolling.Destination. The file has no name: it goes with the process, however that ends.
 func (s *Sink) Create(f *rolling.File) error {
-	file, err := os.CreateTemp(s.spool, "*")
+	file, err := unnamed(s.spool)
 	if err != nil {
 		return err
 	}
 	f.Spool, f.Temp = file, file.Name()
-	return os.Remove(file.Name())
+	return nil
 }
 
 // Discard implements rolling.Destination.

@@ -152,7 +152,8 @@ type Sink struct {
 func Sinks() []Sink {
 	return []Sink{
 		{"file", file.New, file.NewFinder},
-		{"s3", object.New, nil},
+		{"s3", object.New, object.NewFinder},
+		{"gs", object.New, object.NewFinder},
 		{"stdout", stdout.New, nil},
 		{"https", webhook.New, nil},
 		{"http", webhook.New, nil},
