@@ -33,7 +33,7 @@ func (f finder) Find(ctx context.Context, entities []string, found func(place st
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	s := search{root: root, subjects: format.NewSubjects(entities), found: found}
 	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {

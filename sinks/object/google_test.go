@@ -211,6 +211,7 @@ func TestFaultsOfGoogleAndTheNetworkLoseNothingAndWriteNothingTwice(t *testing.T
 }
 
 func (g google) meet(t *testing.T, f fault, times int) {
+	t.Parallel()
 	prefix := newPrefix()
 	p, at := startProxyTo(t, g.address, f, times)
 	open := g.open(t, at, prefix, "path={kind}")
