@@ -770,6 +770,18 @@ func TestAnAccountWithoutATurnIsNotAskedAndWhoIsStoppedFirstFails(t *testing.T) 
 		t.Fatal(err)
 	}
 	w.waitForServer(t)
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !is(); <-time.After(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not within a minute: %s\n%s", what, run.stderr)
+			}
+		}
+	}
+	until("the turn of this hour is taken", func() bool {
+		check := command(t, w.environ, "check")
+		return check.Run() == nil && strings.Contains(check.stdout.String(), "is not asked")
+	})
 	day := func(ago int) string { return time.Now().AddDate(0, 0, -ago).UTC().Format(time.DateOnly) }
 	backfill := command(t, w.environ, "backfill", "cobrowser", "--from", day(20), "--to", day(10))
 	said, err := os.Create(filepath.Join(w.dir, "said"))
@@ -780,20 +792,9 @@ func TestAnAccountWithoutATurnIsNotAskedAndWhoIsStoppedFirstFails(t *testing.T) 
 	if err := backfill.Start(); err != nil {
 		t.Fatal(err)
 	}
-	until := func(what string, is func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(time.Minute); !is(); <-time.After(100 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("not within a minute: %s\n%s", what, run.stderr)
-			}
-		}
-	}
 	until("the backfill is followed", func() bool {
 		text, err := os.ReadFile(said.Name())
 		return err == nil && bytes.Contains(text, []byte("is asked for"))
-	})
-	until("the turn of this hour is taken", func() bool {
-		return strings.Contains(command(t, w.environ, "check").once(t, exitDone).stdout.String(), "is not asked")
 	})
 	for p, want := range map[*parley]int{backfill: exitFailed, run: exitDone} {
 		_ = p.Process.Signal(os.Interrupt)
