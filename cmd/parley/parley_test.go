@@ -802,6 +802,49 @@ func TestTailShowsEventsOfARunningParleyMasked(t *testing.T) {
 	}
 }
 
+func TestAnAccountWithoutATurnIsNotAskedAndWhoIsStoppedFirstFails(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 12, Days: 2, Chats: 10})
+	w.set("PARLEY_SOURCE_COBROWSER_RATE", "1/h")
+	run := command(t, w.environ, "run")
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.waitForServer(t)
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !is(); <-time.After(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not within a minute: %s\n%s", what, run.stderr)
+			}
+		}
+	}
+	until("the turn of this hour is taken", func() bool {
+		check := command(t, w.environ, "check")
+		return check.Run() == nil && strings.Contains(check.stdout.String(), "is not asked")
+	})
+	day := func(ago int) string { return time.Now().AddDate(0, 0, -ago).UTC().Format(time.DateOnly) }
+	backfill := command(t, w.environ, "backfill", "cobrowser", "--from", day(20), "--to", day(10))
+	said, err := os.Create(filepath.Join(w.dir, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	backfill.Stderr = said
+	if err := backfill.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until("the backfill is followed", func() bool {
+		text, err := os.ReadFile(said.Name())
+		return err == nil && bytes.Contains(text, []byte("is asked for"))
+	})
+	for p, want := range map[*parley]int{backfill: exitFailed, run: exitDone} {
+		_ = p.Process.Signal(os.Interrupt)
+		_ = p.Wait()
+		if got := p.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s: Ctrl-C: exit %d, want %d\n%s", p.Args[1], got, want, p.stderr)
+		}
+	}
+}
+
 // waitForServer waits until the parley that was started says where its embedded server is.
 func (w *world) waitForServer(t testing.TB) {
 	t.Helper()

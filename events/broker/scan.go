@@ -112,7 +112,7 @@ func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) err
 	if err == nil {
 		err = s.SecureDeleteMsg(ctx, sequence)
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) || err != nil && strings.Contains(err.Error(), noSuchMessage) {
+	if errors.Is(err, jetstream.ErrMsgNotFound) || isGone(err) {
 		return nil
 	}
 	if err != nil {
@@ -146,5 +146,8 @@ func (b *Broker) RemoveDone(ctx context.Context, stream, consumer string, subjec
 	return removed, nil
 }
 
-// noSuchMessage is how the server words that it cannot delete what is not there; its code is that of every failed deletion.
-const noSuchMessage = "no message found"
+// isGone tells how the server says that it cannot delete what is not there: by a code of its own, or in words, under the code of every failed
+// deletion.
+func isGone(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "err_code=10043 ") || strings.Contains(err.Error(), "no message found"))
+}
