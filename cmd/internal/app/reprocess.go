@@ -48,7 +48,10 @@ func (a *App) Reprocess(ctx context.Context, r ReprocessRequest) error {
 	}
 	if running {
 		_, _ = fmt.Fprintf(a.Err, "%d stored records of %s are normalised again. Ctrl-C ends this view; the processors go on.\n", q.Total, q.Source)
-		return a.followReprocess(ctx, b, &q)
+		if err := a.followReprocess(ctx, b, &q); ctx.Err() == nil {
+			return err
+		}
+		return nil // only the view ends
 	}
 	p, err := a.Process(ctx, b, Roles{Process: true}, time.Time{})
 	if err != nil {
@@ -78,7 +81,7 @@ func (r *ReprocessRequest) request() (q processors.Reprocess, err error) {
 	return q, err
 }
 
-// followReprocess shows how far a request is until it is done, and then what it did.
+// followReprocess shows how far a request is until it is done, and then what it did. An end of the context before that is its error.
 func (a *App) followReprocess(ctx context.Context, b *broker.Broker, q *processors.Reprocess) error {
 	progress := console.NewProgress(a.Err)
 	defer progress.Close()
@@ -107,7 +110,7 @@ func (a *App) followReprocess(ctx context.Context, b *broker.Broker, q *processo
 		}
 		select {
 		case <-ctx.Done():
-			return nil // only the view ends
+			return ctx.Err()
 		case <-time.After(followEvery):
 		}
 	}
