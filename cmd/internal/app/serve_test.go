@@ -226,7 +226,12 @@ func TestAProcessThatWaitsForItsServerIsAliveAndNotReady(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx, app.All()) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err == nil {
+			t.Error("it ends as if it had run")
+		}
+	}()
 	address := ""
 	wait(t, "an address", func() bool {
 		if found := regexp.MustCompile(`"address":"(http://[^"]+)"`).FindStringSubmatch(log.String()); found != nil {
