@@ -25,6 +25,10 @@ type item struct {
 	fence    fence
 	enriched bool
 	err      error // it is a dead letter
+	// of is the item whose conversation this one is a message of, and position which; it has no delivery of its own.
+	of       *item
+	position int
+	single   []events.SingleMessage // of a completed conversation
 }
 
 // process turns a batch of deliveries into events and acknowledges them. After an error nothing that is
@@ -56,6 +60,9 @@ const partBytes = 16 << 20
 func (p *partition) part(ctx context.Context, items []*item) error {
 	left, err := p.bury(ctx, items)
 	if err != nil {
+		return err
+	}
+	if left, err = p.withMessages(left); err != nil {
 		return err
 	}
 	if err := p.learn(ctx, left); err != nil {
@@ -227,9 +234,7 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 		if attempt == maxRepairs {
 			return fmt.Errorf("events of %d entities are refused again and again: another processor writes them", len(waiting))
 		}
-		changed := p.changed(waiting)
-		p.enrich(changed)
-		changed, err := p.bury(ctx, changed)
+		changed, err := p.bury(ctx, p.enrich(p.changed(waiting)))
 		if err != nil {
 			return err
 		}
@@ -262,6 +267,9 @@ func (p *partition) round(ctx context.Context, items []*item) error {
 				c.Duplicates++
 			}
 		})
+		if it.of != nil {
+			continue // the conversation's record stands for it, in this round or a later one
+		}
 		if err := it.delivery.Ack(); err != nil {
 			return fmt.Errorf("acknowledge: %w", err)
 		}

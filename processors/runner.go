@@ -25,6 +25,8 @@ type Options struct {
 	// published. A nil Guard lets everything through.
 	Enrichers []Enricher
 	Guard     Guard
+	// MessageEvents adds an event for each message of a conversation.
+	MessageEvents bool
 	// Encode changes an event's data from JSON to another encoding; nil leaves JSON.
 	Encode func(*events.Event) error
 	// CacheBytes bounds the memory of last states, over all partitions; 0 is 64 MiB.

@@ -40,6 +40,14 @@ type chat struct {
 	ID      string `json:"id"`
 	Text    string `json:"text"`
 	Updated int64  `json:"updated,omitempty"` // Unix seconds
+	Lines   []line `json:"lines,omitempty"`
+	Email   string `json:"email,omitempty"` // the visitor's
+	Visitor string `json:"visitor,omitempty"`
+}
+
+type line struct {
+	ID   string `json:"id,omitempty"`
+	Text string `json:"text"`
 }
 
 // normalize is that vendor's normaliser.
@@ -52,6 +60,12 @@ func normalize(r *events.Record) (events.Entity, error) {
 		panic("this record is poison")
 	}
 	e := &events.Conversation{Base: events.NewBase(r), Subject: c.Text}
+	if c.Email != "" || c.Visitor != "" {
+		e.Visitor = &events.Visitor{ID: c.Visitor, Email: c.Email}
+	}
+	for i, l := range c.Lines {
+		e.Messages = append(e.Messages, events.Message{ID: l.ID, At: epoch.Add(time.Duration(i) * time.Second), Text: l.Text})
+	}
 	if c.Updated > 0 {
 		e.UpdatedAt = time.Unix(c.Updated, 0).UTC()
 	}
