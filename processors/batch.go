@@ -20,7 +20,9 @@ type item struct {
 	entity   events.Entity
 	path     string // <kind>.<vendor>.<source>.<entity>: the end of its subjects
 	content  []byte
-	size     int // of the raw data
+	plain    []byte // the content before enrichment
+	size     int    // of the raw data
+	dataRef  string // where the raw data lies, if not in the message
 	digest   string
 	fence    fence
 	enriched bool
@@ -84,6 +86,7 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 	it := &item{delivery: d}
 	event, err := events.FromMessage(d.Header, d.Data)
 	if err == nil {
+		it.dataRef = event.DataRef
 		err = p.broker.Resolve(ctx, &event)
 		if err != nil && !events.IsPermanent(err) {
 			return nil, err
@@ -102,7 +105,10 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 	}
 	base := it.entity.Common()
 	it.path = events.EntityPath(it.entity.Kind(), base.Vendor, base.Source, base.VendorID)
-	it.digest = events.Digest(it.content)
+	it.plain, it.digest = it.content, p.erased.Key().Content(it.content)
+	if p.isErased(it) {
+		it.err = errErased
+	}
 	it.fence = newFence(it.entity.Version(), it.record.RequestedAt, d.Sequence)
 	return it, nil
 }
@@ -146,6 +152,9 @@ func (p *partition) bury(ctx context.Context, items []*item) (left []*item, err 
 
 func (p *partition) buryOne(ctx context.Context, it *item) error {
 	d := it.delivery
+	if errors.Is(it.err, errErased) {
+		return p.erase(ctx, it)
+	}
 	dead := events.DeadLetter{
 		Stage: events.StageProcess, Name: "unknown", Reason: p.text(it.err.Error()), Attempts: 1,
 		Stream: broker.Raw, Sequence: d.Sequence, Subject: d.Subject, At: p.options.Now().UTC(),
@@ -163,9 +172,12 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 		// A bad record that overlapping windows read again is one dead letter, not one for each reading.
 		header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.record.Fingerprint() + d.Get(events.HeaderReplayOf)}
 	}
-	result := p.broker.Publish(ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: d.Data}})[0]
+	result := p.broker.Bury(ctx, broker.Message{Subject: dead.DeadSubject(), Header: header, Data: d.Data})
 	if result.Err != nil {
 		return fmt.Errorf("dead-letter record %d: %w", d.Sequence, result.Err)
+	}
+	if result.Erased {
+		return p.erase(ctx, it)
 	}
 	p.count(vendor, "", func(c *Counts) {
 		if result.Duplicate {
@@ -285,7 +297,17 @@ func (p *partition) changed(items []*item) (changed []*item) {
 	for _, it := range items {
 		known, _ := p.cache.Get(it.path)
 		newer := it.fence.compare(known.fence) > 0
+		if newer && known.digest != it.digest && known.digest == events.Digest(it.plain) {
+			// It was made before digests had a key. The content is known, and its digest with the key replaces the other.
+			known.digest = it.digest
+			p.dirty[it.path] = true
+		}
 		switch {
+		case known.digest == erasedDigest:
+			if it.of == nil { // a message goes with its conversation
+				it.err = errErased
+				changed = append(changed, it)
+			}
 		case known.revision == 0 || (newer && known.digest != it.digest):
 			changed = append(changed, it)
 		case newer:

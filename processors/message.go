@@ -25,7 +25,7 @@ func (p *partition) withMessages(items []*item) (all []*item, err error) {
 			}
 			base := m.entity.Common()
 			m.path = events.EntityPath(events.KindMessage, base.Vendor, base.Source, base.VendorID)
-			m.digest = events.Digest(m.content)
+			m.plain, m.digest = m.content, p.erased.Key().Content(m.content)
 			all = append(all, m)
 		}
 	}

@@ -432,7 +432,7 @@ func TestAStateThatAnOwnerOfThePastWritesLateIsRefused(t *testing.T) {
 	_, stop := start(t, b, processors.Options{})
 	raw(t, b, chat{ID: "one", Text: "a"}, 1)
 	drained(t, b)
-	subjects, err := b.Subjects(t.Context(), broker.State, ">")
+	subjects, err := b.Subjects(t.Context(), broker.State, events.StateSubjects+".conversation.>")
 	if err != nil || len(subjects) != 1 {
 		t.Fatalf("%d states, %v; want one", len(subjects), err)
 	}

@@ -37,6 +37,7 @@ type cli struct {
 	Backfill backfillCmd `cmd:"" help:"Read a past range, and follow it; any number at once."`
 	Replay   replayCmd   `cmd:"" help:"Give stored events to one sink again."`
 	Dlq      dlqCmd      `cmd:"" help:"Dead letters: list, explain, replay, drop."`
+	Forget   forgetCmd   `cmd:"" help:"Erase a person from everything that is stored, and tell sinks and subscribers."`
 	Tail     tailCmd     `cmd:"" help:"Show events as they come."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -242,6 +243,20 @@ func (c *dlqDropCmd) Run(ctx context.Context) error {
 		return err
 	}
 	return withApp(func(a *app.App) error { return a.DropDead(ctx, f, c.DryRun) })
+}
+
+type forgetCmd struct {
+	Visitor string `required:"" help:"The person's e-mail address, or id as a visitor or customer."`
+	Source  string `help:"Only in this source; an id needs it where there are several."`
+	DryRun  bool   `help:"Only say what would be erased."`
+	Yes     bool   `help:"Erase without asking."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *forgetCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error {
+		return a.Forget(ctx, app.ForgetRequest{Visitor: c.Visitor, Source: c.Source, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON}, os.Stdin)
+	})
 }
 
 type tailCmd struct {

@@ -213,6 +213,19 @@ func (k *Bucket) last(ctx context.Context) (uint64, error) {
 	return state.LastSeq, err
 }
 
+func (m *Mirror) has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, there := m.entries[key]
+	return there
+}
+
+func (m *Mirror) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
 func (m *Mirror) revision() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -554,6 +554,14 @@ func truncated(s string) string {
 	return prefix.Addr().String()
 }
 
+// Hashed gives what stands for a value where a rule says hmac; "" where none does.
+func (p *Policy) Hashed(value string) string {
+	if len(p.key) == 0 || value == "" {
+		return ""
+	}
+	return p.hash(value)
+}
+
 func (p *Policy) hash(s string) string {
 	s = strings.TrimSpace(s)
 	if strings.Contains(s, "@") {

@@ -119,6 +119,8 @@ type Privacy interface {
 	Log(text string) string
 	// String tells the policy.
 	String() string
+	// Hashed gives what stands for a value where a rule says hmac; "" where none does.
+	Hashed(value string) string
 }
 
 // OpenPrivacy gives nil where no policy is configured, or a wrong one, whose faults it then notes.
@@ -144,15 +146,17 @@ func OpenPrivacy(c *config.Config) Privacy {
 type Sink struct {
 	Scheme string // of the sink's URL
 	Open   func(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Opener
+	// Find looks into what the destination holds; nil where nothing can be found.
+	Find func(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Finder
 }
 
 // Sinks gives every kind of destination.
 func Sinks() []Sink {
 	return []Sink{
-		{"file", file.New},
-		{"s3", object.New},
-		{"stdout", stdout.New},
-		{"https", webhook.New},
-		{"http", webhook.New},
+		{"file", file.New, nil},
+		{"s3", object.New, nil},
+		{"stdout", stdout.New, nil},
+		{"https", webhook.New, nil},
+		{"http", webhook.New, nil},
 	}
 }
