@@ -16,7 +16,6 @@ import (
 // Broker is what a Runner needs of the broker.
 type Broker interface {
 	Consumer(ctx context.Context, c broker.ConsumerConfig) (*broker.Consumer, error)
-	Publish(ctx context.Context, messages []broker.Message) []broker.Result
 	Resolve(ctx context.Context, e *events.Event) error
 	Offload(ctx context.Context, e *events.Event) error
 	Bury(ctx context.Context, m broker.Message) broker.Result
