@@ -86,8 +86,8 @@ func TestBytesThatCannotBeReadAreSearchedForAddressesAndIds(t *testing.T) {
 
 func TestDigestsHangOnTheKeyAndOnWhatTheyAreOf(t *testing.T) {
 	a, b := events.NewDigestKey([]byte("a")), events.NewDigestKey([]byte("b"))
-	if a.Content([]byte("x")) != a.Content([]byte("x")) || len(a.Content(nil)) != 32 {
-		t.Error("the same content has two digests, or one of another length")
+	if other := events.NewDigestKey([]byte("a")); a.Content([]byte("x")) != other.Content([]byte("x")) || len(a.Content(nil)) != 32 {
+		t.Error("the same content has two digests under one key, or one of another length")
 	}
 	all := []string{a.Content([]byte("x")), b.Content([]byte("x")), a.Version([]byte("x")), events.Digest([]byte("x"))}
 	for _, i := range []events.Identifier{{"email", "", "x"}, {"visitor", "", "x"}, {"email", "s", "x"}, {"emails", "", "x"}, {"email", "", "y"}} {
