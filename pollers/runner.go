@@ -200,8 +200,8 @@ func (r *Runner) plan(ctx context.Context) error {
 		failing = err != nil
 		pause := r.tick
 		if left > 0 && !failing {
-			// Little is queued at once, so that what is left must not wait for it; but looking is not all that a machine has to do.
-			pause = min(max(r.tick/10, 10*time.Since(began)), r.tick)
+			// Little is queued at once, so that what is left must not wait for it; but looking is at most half of what a planner does.
+			pause = min(max(r.tick/10, time.Since(began)), r.tick)
 		}
 		if err := wait(ctx, pause); err != nil {
 			return err
