@@ -80,32 +80,32 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 
 // All gives every key that a pattern of subjects (source.*.*) matches.
 func (k *Bucket) All(ctx context.Context, pattern string) (map[string]Entry, error) {
-	ctx, cancel := k.broker.whileConnected(ctx, allPatience)
-	defer cancel()
-	w, err := k.kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
-	}
-	defer w.Stop() //nolint:errcheck // the watch is gone either way
 	all := make(map[string]Entry)
+	r := k.broker.read("KV_"+k.name, []string{k.subject(pattern)}, 0, time.Time{})
 	for {
-		select {
-		case e, ok := <-w.Updates():
-			if !ok {
-				return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, ErrIncomplete)
-			}
-			if e == nil {
-				return all, nil
-			}
-			all[e.Key()] = Entry{Value: e.Value(), Revision: e.Revision()}
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, context.Cause(ctx))
+		m, ok, err := r.next(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
 		}
+		if !ok {
+			return all, nil
+		}
+		k.apply(all, &m)
 	}
 }
 
-// allPatience is how long All may take.
-const allPatience = 30 * time.Second
+// subject is where a key is stored.
+func (k *Bucket) subject(key string) string { return "$KV." + k.name + "." + key }
+
+// apply keeps entries as the bucket's messages, in their order, say.
+func (k *Bucket) apply(entries map[string]Entry, m *Message) {
+	key := strings.TrimPrefix(m.Subject, k.subject(""))
+	if m.Get("KV-Operation") != "" || m.Get("Nats-Marker-Reason") != "" {
+		delete(entries, key)
+		return
+	}
+	entries[key] = Entry{Value: m.Data, Revision: m.Sequence}
+}
 
 // Announce says under a name of the members' bucket that this process is alive, until the context ends; then it says that it left.
 func (b *Broker) Announce(ctx context.Context, name string) {
@@ -135,7 +135,8 @@ func (b *Broker) Announce(ctx context.Context, name string) {
 // Mirror is a copy of a bucket that follows it. It may lag by a moment.
 type Mirror struct {
 	mu      sync.Mutex
-	entries map[string]Entry
+	entries map[string]Entry // what is shown
+	reading map[string]Entry // what is being read; the same once all was
 	ready   chan struct{}
 	reached uint64 // the latest revision that was seen
 }
@@ -160,13 +161,14 @@ func (m *Mirror) Entries() map[string]Entry {
 // lookBehind is how often a mirror is compared with its bucket.
 const lookBehind = 2 * time.Second
 
-// Follow keeps a mirror current until the context ends, whatever happens to the server meanwhile: a watch that its server forgot looks
-// like a bucket that nobody writes to, so the bucket is asked how far it is.
+// Follow keeps a mirror current until the context ends, whatever happens to the server meanwhile.
 func (k *Bucket) Follow(ctx context.Context, m *Mirror) error {
-	for ctx.Err() == nil {
-		if err := k.watch(ctx, m); ctx.Err() == nil {
-			k.broker.options.Logger.Debug("a bucket is watched anew", "bucket", k.name, "error", err.Error())
+	for failing := false; ctx.Err() == nil; {
+		err := k.follow(ctx, m)
+		if ctx.Err() == nil && !failing {
+			k.broker.options.Logger.Debug("a bucket is read from its beginning", "bucket", k.name, "error", err.Error())
 		}
+		failing = true
 		select {
 		case <-ctx.Done():
 		case <-time.After(lookBehind / 8):
@@ -175,34 +177,31 @@ func (k *Bucket) Follow(ctx context.Context, m *Mirror) error {
 	return ctx.Err()
 }
 
-// watch applies what comes until the watch ends or falls behind.
-func (k *Bucket) watch(ctx context.Context, m *Mirror) error {
-	w, err := k.kv.Watch(ctx, ">")
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", k.name, err)
-	}
-	defer w.Stop() //nolint:errcheck // the watch is gone either way
-	look := time.NewTicker(lookBehind)
-	defer look.Stop()
-	for before := uint64(0); ; {
+// follow applies what is there and what comes, until the bucket cannot be read or is not the same any more.
+func (k *Bucket) follow(ctx context.Context, m *Mirror) error {
+	m.reset()
+	r := k.broker.read("KV_"+k.name, []string{k.subject(">")}, 0, time.Time{})
+	for looked := time.Now(); ; {
+		message, ok, err := r.next(ctx)
+		if err != nil {
+			return err
+		}
+		if ok {
+			m.apply(k, &message)
+			continue
+		}
+		m.complete()
+		if time.Since(looked) > lookBehind {
+			looked = time.Now()
+			if last, err := k.last(ctx); err != nil || last < m.revision() {
+				return fmt.Errorf("follow %s: it is at revision %d, and was at %d: %w", k.name, last, m.revision(), err)
+			}
+		}
+		r.again()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case e, ok := <-w.Updates():
-			if !ok {
-				return fmt.Errorf("watch %s: it ended", k.name)
-			}
-			m.apply(e)
-		case <-look.C:
-			last, err := k.last(ctx)
-			if err != nil {
-				return err
-			}
-			// What was there at the last look and is still not here does not come any more.
-			if reached := m.revision(); reached < before {
-				return fmt.Errorf("watch %s: it is at revision %d, and the bucket was at %d for %s", k.name, reached, before, lookBehind)
-			}
-			before = last
+		case <-time.After(followEvery):
 		}
 	}
 }
@@ -219,21 +218,28 @@ func (m *Mirror) revision() uint64 {
 	return m.reached
 }
 
-func (m *Mirror) apply(e jetstream.KeyValueEntry) {
+// reset begins a new reading; until it is complete the mirror shows what it held.
+func (m *Mirror) reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e == nil {
-		select {
-		case <-m.ready:
-		default:
-			close(m.ready)
-		}
-		return
+	m.reading, m.reached = make(map[string]Entry), 0
+}
+
+// complete shows what was read.
+func (m *Mirror) complete() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries = m.reading
+	select {
+	case <-m.ready:
+	default:
+		close(m.ready)
 	}
-	m.reached = max(m.reached, e.Revision())
-	if e.Operation() == jetstream.KeyValuePut {
-		m.entries[strings.Clone(e.Key())] = Entry{Value: e.Value(), Revision: e.Revision()}
-	} else {
-		delete(m.entries, e.Key())
-	}
+}
+
+func (m *Mirror) apply(k *Bucket, message *Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reached = message.Sequence
+	k.apply(m.reading, message)
 }

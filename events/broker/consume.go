@@ -335,38 +335,3 @@ func (b *Broker) ConsumerState(ctx context.Context, stream, name string) (Consum
 func (c *Consumer) State(ctx context.Context) (ConsumerState, error) {
 	return c.broker.ConsumerState(ctx, c.config.Stream, c.config.Name)
 }
-
-// Follow hands every message that comes from now on to visit, in order, without any acknowledgement, until the
-// context ends or visit fails.
-func (b *Broker) Follow(ctx context.Context, stream string, filters []string, visit func(Message) error) error {
-	cons, err := b.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverNewPolicy,
-	})
-	if err != nil {
-		return fmt.Errorf("follow %s: %w", stream, err)
-	}
-	messages, err := cons.Messages()
-	if err != nil {
-		return fmt.Errorf("follow %s: %w", stream, err)
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for {
-		m, err := messages.Next()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("follow %s: %w", stream, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("follow %s: %w", stream, err)
-		}
-		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp})
-		if err != nil {
-			return err
-		}
-	}
-}
