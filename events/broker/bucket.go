@@ -28,7 +28,7 @@ type Entry struct {
 func (b *Broker) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	kv, err := b.js.KeyValue(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", name, err)
+		return nil, fmt.Errorf("bucket %s: %w", name, b.missing(err, jetstream.ErrBucketNotFound))
 	}
 	return &Bucket{broker: b, name: name, kv: kv}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 )
