@@ -96,10 +96,7 @@ func loginAs(t testing.TB, url, dir, role string) *asRole {
 		t.Fatal(err)
 	}
 	c := &asRole{refused: map[string]bool{}, last: make(chan struct{}, 1)}
-	c.Conn, err = nats.Connect(url, nats.Nkey(public, keys.Sign), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if !errors.Is(err, nats.ErrPermissionViolation) {
-			t.Errorf("%s: %v", role, err)
-		}
+	c.Conn, err = nats.Connect(url, nats.Nkey(public, keys.Sign), nats.CustomInboxPrefix("_INBOX_"+role), nats.MaxReconnects(-1), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		_, rest, _ := strings.Cut(err.Error(), `"`)
 		subject, _, _ := strings.Cut(rest, `"`)
 		c.mu.Lock()
@@ -219,7 +216,7 @@ func rights() map[string]string {
 		r["$JS.API.STREAM.MSG.GET."+stream] = ""
 		r["$JS.API.CONSUMER.CREATE."+stream+".mine"] = "v"
 		r["$JS.API.CONSUMER.CREATE."+stream+".mine.parley.>"] = "v"
-		r["$JS.API.CONSUMER.DURABLE.CREATE."+stream+".mine"] = "v"
+		r["$JS.API.CONSUMER.DURABLE.CREATE."+stream+".mine"] = ""
 		r["$JS.API.CONSUMER.DELETE."+stream+".any"] = ""
 		r["$JS.API.CONSUMER.PAUSE."+stream+".any"] = ""
 		r["$JS.API.CONSUMER.INFO."+stream+".any"] = watched[stream]

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,6 +72,8 @@ var (
 	ErrIncomplete = errors.New("the answer is incomplete")
 	// ErrDisconnected: the server is lost, and with it the answer; what was asked may have happened.
 	ErrDisconnected = errors.New("the NATS server is lost")
+	// ErrDenied: the identity has no right to it. The server does not answer such a request, it only says so beside it.
+	ErrDenied = errors.New("this identity may not do that on NATS (deploy/nats/roles.conf)")
 )
 
 // Broker is a connection to JetStream and, if embedded, the server itself. It is safe for concurrent use.
@@ -80,6 +83,7 @@ type Broker struct {
 	embedded *embedded
 	nc       *nats.Conn
 	js       jetstream.JetStream
+	denied   atomic.Pointer[error] // what the server refused last, for want of a right
 }
 
 // Open starts or reaches the server. It does not create anything: see Provision.
@@ -140,6 +144,9 @@ func (b *Broker) connectOptions() ([]nats.Option, error) {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the NATS server is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				b.denied.Store(&err)
+			}
 			log.Error("NATS refused something", "error", err.Error())
 		}),
 	}
@@ -269,7 +276,11 @@ const absentLimit = 30 * time.Second
 // done twice: an answer that was lost says nothing.
 func (b *Broker) Await(ctx context.Context, f func(ctx context.Context) error) error {
 	for attempt, began := 0, time.Now(); ; attempt++ {
+		b.denied.Store(nil)
 		err := f(ctx)
+		if denied := b.denied.Load(); err != nil && denied != nil && unanswered(err) {
+			return fmt.Errorf("%w: %w", ErrDenied, *denied)
+		}
 		absent := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled)
 		if err == nil || ctx.Err() != nil || !absent && !unanswered(err) || absent && time.Since(began) > absentLimit {
 			return err
