@@ -353,7 +353,11 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 	settled(t, b, w)
 	w.as(t, dir, broker.RoleProvisioner, "provision").once(t, exitDone) // again, beside those that work
 	for _, args := range [][]string{
-		{"status"}, {"coverage"}, {"dlq", "ls"}, {"dlq", "replay", "--stage", "process"}, {"replay", "files", "--from", "2020-01-01"},
+		{"status"},
+		{"coverage"},
+		{"dlq", "ls"},
+		{"dlq", "replay", "--stage", "process"},
+		{"replay", "files", "--from", "2020-01-01"},
 		{"backfill", "livechat", "--from", time.Now().AddDate(0, 0, -2).Format(time.DateOnly)},
 	} {
 		p := w.as(t, dir, broker.RoleOperator, args...).once(t, exitDone)
