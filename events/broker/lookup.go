@@ -73,12 +73,25 @@ func absent(subjects []string, found map[string]Message) (rest []string) {
 
 // last asks once. The answer is cut when more was found than it could hold.
 func (b *Broker) last(ctx context.Context, stream string, subjects []string, found map[string]Message) (cut bool, err error) {
+	return b.direct(ctx, stream, directRequest{MultiLast: subjects, MaxBytes: lookupBytes}, noResults, func(m Message) { found[m.Subject] = m })
+}
+
+// directRequest is the server's JSApiMsgGetRequest, as far as it is used here.
+type directRequest struct {
+	MultiLast []string   `json:"multi_last,omitempty"`
+	Filter    string     `json:"next_by_subj,omitempty"`
+	Sequence  uint64     `json:"seq,omitempty"`
+	From      *time.Time `json:"start_time,omitempty"`
+	Batch     int        `json:"batch,omitempty"`
+	MaxBytes  int        `json:"max_bytes"`
+}
+
+// direct asks for messages of a stream, without any consumer, and hands them to take. More tells that the answer was cut; none is how the
+// server says that there are no such messages. An answer that ends otherwise is ErrIncomplete.
+func (b *Broker) direct(ctx context.Context, stream string, r directRequest, none string, take func(Message)) (more bool, err error) {
 	ctx, cancel := b.whileConnected(ctx, 30*time.Second)
 	defer cancel()
-	request, err := json.Marshal(struct {
-		MultiLast []string `json:"multi_last"`
-		MaxBytes  int      `json:"max_bytes"`
-	}{subjects, lookupBytes})
+	request, err := json.Marshal(r)
 	if err != nil {
 		return false, err
 	}
@@ -103,20 +116,24 @@ func (b *Broker) last(ctx context.Context, stream string, subjects []string, fou
 		status, description := m.Header.Get("Status"), m.Header.Get("Description")
 		switch {
 		case status == "":
-			message := fromDirect(m)
-			found[message.Subject] = message
+			take(fromDirect(m))
 		case status == "204":
 			return m.Header.Get("Nats-Num-Pending") != "0", nil
-		case status == "404" && description == noResults:
+		case status == "404" && description == none:
 			return false, nil
+		case status == "503":
+			return false, fmt.Errorf("%w: %w", ErrIncomplete, nats.ErrNoResponders)
 		default: // another 404 is a message that is there and could not be read
 			return false, fmt.Errorf("%w: status %s %s", ErrIncomplete, status, description)
 		}
 	}
 }
 
-// noResults is how the server says that none of the subjects has a message.
-const noResults = "No Results"
+// How the server says that there is nothing: of the last messages of subjects, and of those from a sequence on.
+const (
+	noResults = "No Results"
+	noMessage = "Message Not Found"
+)
 
 func fromDirect(m *nats.Msg) Message {
 	out := Message{Header: m.Header, Data: m.Data}

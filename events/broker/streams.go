@@ -198,7 +198,7 @@ func (b *Broker) bucketConfigs() []jetstream.KeyValueConfig {
 func (b *Broker) Partitions(ctx context.Context) (int, error) {
 	s, err := b.js.Stream(ctx, Raw)
 	if err != nil {
-		return 0, fmt.Errorf("stream %s: %w", Raw, err)
+		return 0, fmt.Errorf("stream %s: %w", Raw, b.missing(err, jetstream.ErrStreamNotFound))
 	}
 	var n int
 	t := s.CachedInfo().Config.SubjectTransform
