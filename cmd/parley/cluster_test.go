@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 
 // node is one nats-server process of a cluster.
 type node struct {
-	name, dir, log    string
+	name, dir, log    string // dir holds its configuration
 	port, route, http int
 	process           *exec.Cmd
 }
@@ -40,8 +41,22 @@ func newCluster(t testing.TB) *cluster {
 	ports := freePorts(t, 9)
 	for i := range 3 {
 		dir := t.TempDir()
+		for _, name := range []string{"nats.conf", "cluster.conf", "roles.conf"} {
+			content, err := os.ReadFile(filepath.Join(c.files, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// A flag cannot say where the store is when the file does.
+			content = bytes.Replace(content, []byte("store_dir: /data"), fmt.Appendf(nil, "store_dir: %q", filepath.Join(dir, "store")), 1)
+			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(filepath.Join(c.files, "identities"), filepath.Join(dir, "identities")); err != nil {
+			t.Fatal(err)
+		}
 		c.nodes = append(c.nodes, &node{
-			name: fmt.Sprintf("nats-%d", i+1), dir: filepath.Join(dir, "store"), log: filepath.Join(dir, "log"),
+			name: fmt.Sprintf("nats-%d", i+1), dir: dir, log: filepath.Join(dir, "log"),
 			port: ports[3*i], route: ports[3*i+1], http: ports[3*i+2],
 		})
 	}
@@ -75,8 +90,9 @@ func (c *cluster) start(t testing.TB, n *node) {
 	for _, other := range c.nodes {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", other.route))
 	}
-	n.process = exec.Command(c.binary, "-c", filepath.Join(c.files, "cluster.conf"), "--name", n.name, "-a", "127.0.0.1", "-p", fmt.Sprint(n.port),
-		"-m", fmt.Sprint(n.http), "--cluster", fmt.Sprintf("nats://127.0.0.1:%d", n.route), "--routes", strings.Join(routes, ","), "-sd", n.dir, "-l", n.log)
+	n.process = exec.Command(c.binary, "-c", filepath.Join(n.dir, "cluster.conf"), "--name", n.name, "-a", "127.0.0.1", "-p", fmt.Sprint(n.port),
+		"-m", fmt.Sprint(n.http), "--cluster", fmt.Sprintf("nats://127.0.0.1:%d", n.route), "--routes", strings.Join(routes, ","), "-l", n.log)
+	n.process.Stderr = os.Stderr // what is wrong before there is a log
 	if err := n.process.Start(); err != nil {
 		t.Fatal(err)
 	}

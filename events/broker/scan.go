@@ -156,7 +156,7 @@ func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) err
 	if err == nil {
 		err = s.SecureDeleteMsg(ctx, sequence)
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) || err != nil && strings.Contains(err.Error(), noSuchMessage) {
+	if gone(err) {
 		return nil
 	}
 	if err != nil {
@@ -189,6 +189,16 @@ func (b *Broker) RemoveDone(ctx context.Context, stream, consumer string, subjec
 	}
 	return removed, nil
 }
+
+// gone tells that a message could not be deleted because it is not there.
+func gone(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.ErrorCode == sequenceNotFound ||
+		err != nil && strings.Contains(err.Error(), noSuchMessage)
+}
+
+// sequenceNotFound is the code of a deletion that found nothing to delete.
+const sequenceNotFound = 10043
 
 // noSuchMessage is how the server words that it cannot delete what is not there; its code is that of every failed deletion.
 const noSuchMessage = "no message found"
