@@ -190,15 +190,14 @@ func (b *Broker) RemoveDone(ctx context.Context, stream, consumer string, subjec
 	return removed, nil
 }
 
-// gone tells that a message could not be deleted because it is not there.
+// gone tells that a message could not be deleted because it is not there. The client gives the server's words, and no more.
 func gone(err error) bool {
-	var api *jetstream.APIError
-	return errors.Is(err, jetstream.ErrMsgNotFound) || errors.As(err, &api) && api.ErrorCode == sequenceNotFound ||
-		err != nil && strings.Contains(err.Error(), noSuchMessage)
+	return errors.Is(err, jetstream.ErrMsgNotFound) ||
+		err != nil && (strings.Contains(err.Error(), noSuchMessage) || strings.Contains(err.Error(), sequenceNotFound))
 }
 
-// sequenceNotFound is the code of a deletion that found nothing to delete.
-const sequenceNotFound = 10043
-
-// noSuchMessage is how the server words that it cannot delete what is not there; its code is that of every failed deletion.
-const noSuchMessage = "no message found"
+// How the server words that it cannot delete what is not there; the first has the code of every failed deletion.
+const (
+	noSuchMessage    = "no message found"
+	sequenceNotFound = "err_code=10043"
+)
