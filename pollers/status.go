@@ -268,24 +268,52 @@ func addRange(ctx context.Context, states Store, s *Source, r Range) error {
 	}
 }
 
-// readAgain makes every window that overlaps the range due. One that is being read at this moment is read anew as well: its worker's word
-// counts no more.
+// ReadAgain makes every window of a stream that overlaps a range due, or the one of a snapshot stream, and tells how many these are. Any
+// poller of the source reads them.
+func ReadAgain(ctx context.Context, b *broker.Broker, s *Source, stream string, r Range) (int, error) {
+	book, err := b.Bucket(ctx, broker.LedgerBucket)
+	if err != nil {
+		return 0, err
+	}
+	ledger := NewLedger(book)
+	all, err := ledger.All(ctx, s.Settings.Name)
+	if err != nil {
+		return 0, err
+	}
+	chosen := func(w Window) bool { return w.Snapshot() || r.overlaps(w) }
+	return readStreamAgain(ctx, ledger, s.Settings.Name, all[stream], time.Now(), chosen)
+}
+
+func (r Range) overlaps(w Window) bool { return w.From.Before(r.To) && w.To.After(r.From) }
+
+// readAgain makes every window that overlaps the range due.
 func readAgain(ctx context.Context, ledger *Ledger, s *Source, r Range, now time.Time) error {
 	all, err := ledger.All(ctx, s.Settings.Name)
 	if err != nil {
 		return err
 	}
 	for _, stream := range s.Streams() {
-		for _, e := range all[stream.Name] {
-			if e.Snapshot() || e.State == StateSplit || !e.From.Before(r.To) || !e.To.After(r.From) {
-				continue
-			}
-			if err := ledger.forget(ctx, s.Settings.Name, e.Window, now); err != nil {
-				return err
-			}
+		chosen := func(w Window) bool { return !w.Snapshot() && r.overlaps(w) }
+		if _, err := readStreamAgain(ctx, ledger, s.Settings.Name, all[stream.Name], now, chosen); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// readStreamAgain makes the chosen windows due. One that is being read at this moment is read anew as well: its worker's word counts no
+// more.
+func readStreamAgain(ctx context.Context, ledger *Ledger, source string, entries []Entry, now time.Time, chosen func(Window) bool) (n int, err error) {
+	for _, e := range entries {
+		if e.State == StateSplit || !chosen(e.Window) {
+			continue
+		}
+		if err := ledger.forget(ctx, source, e.Window, now); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // forget makes a window due as if neither it nor, before now, what is in it had ever been read.

@@ -160,6 +160,11 @@ func (p *partition) bury(ctx context.Context, items []*item) (left []*item, err 
 
 func (p *partition) buryOne(ctx context.Context, it *item) error {
 	d := it.delivery
+	if d.Stored() {
+		// RAW has it, and DEAD too if it could never be normalised.
+		p.batch.add(Redone{Unreadable: 1, Example: fmt.Sprintf("record %d of %s: %s", d.Sequence, broker.Raw, p.text(it.err.Error()))})
+		return nil
+	}
 	dead := events.DeadLetter{
 		Stage: events.StageProcess, Name: "unknown", Reason: p.text(it.err.Error()), Attempts: 1,
 		Stream: broker.Raw, Sequence: d.Sequence, Subject: d.Subject, At: p.options.Now().UTC(),
@@ -296,13 +301,7 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 			continue // it is a dead letter by now
 		}
 		delete(p.doubtful, it.delivery.Sequence)
-		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) {
-			if emitted[it] || it.stored {
-				c.Events++
-			} else {
-				c.Duplicates++
-			}
-		})
+		p.tally(it, emitted[it] || it.stored)
 		it.ended()
 		if err := it.delivery.Ack(); err != nil {
 			return fmt.Errorf("acknowledge: %w", err)
@@ -318,6 +317,18 @@ func (p *partition) doubt(items ...*item) {
 	}
 }
 
+func (p *partition) tally(it *item, emitted bool) {
+	switch {
+	case emitted && it.delivery.Stored():
+		p.batch.Events++
+		fallthrough
+	case emitted:
+		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) { c.Events++ })
+	case !it.delivery.Stored():
+		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) { c.Duplicates++ })
+	}
+}
+
 // maxRepairs bounds how often one round is decided anew.
 const maxRepairs = 8
 
@@ -326,7 +337,8 @@ func (p *partition) changed(items []*item) (changed []*item) {
 	for _, it := range items {
 		known, _ := p.cache.Get(it.path)
 		order := it.fence.compare(known.fence)
-		newer := order > 0
+		// What is normalised again may say something else of the very reading that its present state came from.
+		newer := order > 0 || it.delivery.Stored() && it.fence.sameReading(known.fence)
 		it.stored = it.stored || order == 0 && p.doubtful[it.delivery.Sequence]
 		switch {
 		case known.revision == 0 || (newer && known.digest != it.digest):
@@ -344,6 +356,12 @@ func (p *partition) changed(items []*item) (changed []*item) {
 // were refused because the cache or STATE was behind.
 func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refused []*item, err error) {
 	if len(items) == 0 {
+		return nil, nil
+	}
+	if p.dry {
+		for _, it := range items {
+			p.stored(it, 0)
+		}
 		return nil, nil
 	}
 	messages := make([]broker.Message, len(items))
@@ -454,6 +472,9 @@ func (p *partition) repair(ctx context.Context, items []*item) error {
 // a crash may have kept STATE from being written. Each write names the entry that it replaces: what an owner of the past sends late is
 // refused, and cannot make a content that returns look known.
 func (p *partition) remember(ctx context.Context, items []*item) error {
+	if p.dry {
+		return nil
+	}
 	var dirty []*item
 	for _, it := range items {
 		if p.dirty[it.path] {

@@ -43,6 +43,8 @@ type Runner struct {
 	log     *slog.Logger
 	id      string
 	members *broker.Bucket
+	// asked holds what is to be normalised again, and how far that is.
+	asked requests
 
 	mu     sync.Mutex
 	counts map[CountKey]Counts
@@ -90,6 +92,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 	}
 	return &Runner{
 		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members,
+		asked:  requests{mirror: broker.NewMirror(), known: make(map[string]broker.Entry)},
 		counts: make(map[CountKey]Counts), turns: make(map[int]time.Time),
 	}, nil
 }
@@ -106,6 +109,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	learning, stopLearning := context.WithCancel(ctx)
 	defer r.keepLearning(learning)()
+	defer r.followRequests(learning)()
 	defer stopLearning()
 	running := make(map[int]func()) // stops a partition and waits for it
 	defer func() {
@@ -186,12 +190,7 @@ func (r *Runner) adjust(ctx context.Context, running map[int]func(), mine []int,
 
 // start runs a partition and gives the function that stops it.
 func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()) {
-	size := max(int(r.options.CacheBytes/int64(partitions)/entryBytes), 2*r.options.Batch)
-	cache, err := simplelru.NewLRU[string, state](size, nil)
-	if err != nil {
-		panic(err) // only a size below one is refused
-	}
-	p := &partition{Runner: r, number: number, cache: cache, dirty: make(map[string]bool), doubtful: make(map[uint64]bool)}
+	p := r.partition(number, max(int(r.options.CacheBytes/int64(partitions)/entryBytes), 2*r.options.Batch))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -203,6 +202,15 @@ func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()
 		cancel()
 		<-done
 	}
+}
+
+// partition makes one that remembers the states of so many entities.
+func (r *Runner) partition(number, size int) *partition {
+	cache, err := simplelru.NewLRU[string, state](size, nil)
+	if err != nil {
+		panic(err) // only a size below one is refused
+	}
+	return &partition{Runner: r, number: number, cache: cache, dirty: make(map[string]bool), doubtful: make(map[uint64]bool), again: make(map[string]*Redone)}
 }
 
 func (r *Runner) count(vendor string, kind events.Kind, add func(*Counts)) {
@@ -263,6 +271,11 @@ type partition struct {
 	doubtful map[uint64]bool
 	// quiet counts looks that found deliveries which are nowhere.
 	quiet int
+	// again is how far this process has brought the sources' requests to reprocess, and batch what the batch in hand did for one.
+	again map[string]*Redone
+	batch Redone
+	// dry partitions only work out what they would emit.
+	dry bool
 }
 
 func (p *partition) run(ctx context.Context) {
@@ -291,6 +304,9 @@ func (p *partition) consume(ctx context.Context) error {
 	owner := false
 	for {
 		p.turn(p.number)
+		if err := p.reprocess(ctx); err != nil {
+			return err
+		}
 		deliveries, err := consumer.Next(ctx, p.options.Batch)
 		if errors.Is(err, broker.ErrNewOwner) {
 			// Another process may have written since: nothing that is remembered holds, and what it left unfinished comes first.

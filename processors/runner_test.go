@@ -51,6 +51,9 @@ func normalize(r *events.Record) (events.Entity, error) {
 	if c.Text == "panic" {
 		panic("this record is poison")
 	}
+	if c.Text == "agent" {
+		return &events.Reference{Of: events.KindAgent, Base: events.NewBase(r), Name: c.ID}, nil
+	}
 	e := &events.Conversation{Base: events.NewBase(r), Subject: c.Text}
 	if c.Updated > 0 {
 		e.UpdatedAt = time.Unix(c.Updated, 0).UTC()
@@ -100,7 +103,9 @@ func publishRaw(t testing.TB, b *broker.Broker, messages ...broker.Message) {
 // start runs a processor until the test ends or stop is called.
 func start(t testing.TB, b *broker.Broker, o processors.Options) (r *processors.Runner, stop func()) {
 	t.Helper()
-	o.Normalizers = map[string]processors.Normalizer{"testvendor": normalize}
+	if o.Normalizers == nil {
+		o.Normalizers = map[string]processors.Normalizer{"testvendor": normalize}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
@@ -275,6 +280,25 @@ func TestAnEntityWhoseEventsHaveAgedOutIsStillKnown(t *testing.T) {
 	all := emitted(t, b)
 	if len(all) != 1 || all[0].Revision != 2 {
 		t.Fatalf("%d events, the first %+v; want one with revision 2", len(all), all)
+	}
+}
+
+func TestAnEntryOfADirectoryDoesNotAgeOut(t *testing.T) {
+	b := open(t, broker.Options{EventsRetention: time.Second, Partitions: 1})
+	start(t, b, processors.Options{})
+	for i := range 120 { // enough for an atomic batch
+		raw(t, b, chat{ID: fmt.Sprint("agent-", i), Text: "agent"}, 1)
+	}
+	for _, id := range []string{"a", "b"} {
+		raw(t, b, chat{ID: id, Text: "v1"}, 1)
+	}
+	drained(t, b)
+	eventually(t, "the chats have aged out", func() bool {
+		state, err := b.StreamState(t.Context(), broker.Events)
+		return err == nil && state.LastSeq == 122 && state.Messages <= 120
+	})
+	if all := emitted(t, b); len(all) != 120 || all[0].Kind() != events.KindAgent {
+		t.Errorf("%d events are left; want those of the agents", len(all))
 	}
 }
 

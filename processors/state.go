@@ -46,6 +46,11 @@ func (f fence) compare(g fence) int {
 	return cmp.Or(cmp.Compare(f.requested, g.requested), cmp.Compare(f.sequence, g.sequence))
 }
 
+// sameReading tells whether both are of one record; its version may have been read by another normaliser.
+func (f fence) sameReading(g fence) bool {
+	return f.requested == g.requested && f.sequence == g.sequence
+}
+
 func (f fence) String() string { return fmt.Sprintf("%d.%d.%d", f.version, f.requested, f.sequence) }
 
 func parseFence(text string) (f fence, err error) {

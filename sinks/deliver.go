@@ -137,7 +137,7 @@ func (o *ownership) bury(ctx context.Context, d *broker.Delivery, attempts int, 
 	if ctx.Err() != nil {
 		return
 	}
-	o.ended(d.Sequence, reason)
+	o.endSpan(d.Sequence, reason)
 	if e, err := events.FromMessage(d.Header, nil); err == nil {
 		ctx = events.WithTrace(ctx, e.TraceParent)
 	}

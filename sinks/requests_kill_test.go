@@ -16,6 +16,7 @@ import (
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/sinktest"
 	"github.com/parley-stream/parley/sinks/webhook"
 )
 
@@ -57,7 +58,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestKilledProcessesLoseNothingOnItsWayToAWebhookAndInvertNothing(t *testing.T) {
-	const kills = 12
+	kills := sinktest.Kills(t, 5)
 	dataDir := t.TempDir()
 	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, SyncInterval: time.Minute})
 	if err != nil {

@@ -101,6 +101,8 @@ type Stats struct {
 	Failing bool
 	// Pause is not nil while a sink of requests sends nothing but a probe now and then.
 	Pause *Pause
+	// Halt is not nil while somebody has stopped the sink.
+	Halt *Halted
 	// Owner tells whether this process has the sink at the moment.
 	Owner bool
 	// Turned is when the sink's loop last began a turn or an attempt; zero: it does not run. One that has not for minutes hangs: it waits for no
@@ -131,7 +133,7 @@ func (r *Runner) Stats() Stats {
 }
 
 // Drain returns nil once every event that EVENTS held for the sink when it was called is durable and acknowledged, here or at
-// another owner. It needs a Run in another goroutine, and may be called by several at once.
+// another owner; ErrHalted if the sink is halted. It needs a Run in another goroutine, and may be called by several at once.
 func (r *Runner) Drain(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
@@ -148,22 +150,45 @@ func (r *Runner) Drain(ctx context.Context) error {
 }
 
 // Run delivers until the context ends, then flushes, acknowledges and gives the ownership up. It returns nil then, or what kept the
-// last flush from succeeding: nothing is lost by that, it comes again.
+// last flush from succeeding: nothing is lost by that, it comes again. While the sink is halted it delivers nothing, and owns nothing.
 func (r *Runner) Run(ctx context.Context) error {
+	for {
+		r.awaitResume(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		err := r.deliver(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			r.log.Warn("the sink was halted; what it could not flush comes again", "error", err.Error())
+		}
+	}
+}
+
+// deliver does so until the context ends or the sink is halted.
+func (r *Runner) deliver(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	var halt sync.WaitGroup
+	defer halt.Wait()
+	defer end(nil)
+	halt.Go(func() { r.watchHalt(ctx, end) })
 	o := &ownership{Runner: r, held: make(map[uint64]*broker.Delivery), spans: make(map[uint64]func(error)), retry: backoff{}}
 	defer r.count(func(s *Stats) { s.Turned = time.Time{} })
 	for ctx.Err() == nil && !o.attempt(ctx, "start", o.start(ctx)) {
 	}
-	if ctx.Err() != nil {
+	if o.consumer == nil {
 		return nil
 	}
 	for ctx.Err() == nil {
 		o.attempt(ctx, "consume", o.step(ctx))
 	}
+	o.ended = context.Cause(ctx)
 	return o.stop(context.WithoutCancel(ctx))
 }
 
-// ownership is the state of one Run.
+// ownership is the state of one delivery.
 type ownership struct {
 	*Runner
 	consumer *broker.Consumer
@@ -191,6 +216,7 @@ type ownership struct {
 	seenAt time.Time
 
 	drains []drain
+	ended  error // why it is over
 
 	failing    bool // the last step failed
 	background backgroundState
@@ -323,7 +349,7 @@ func (o *ownership) own(ctx context.Context) error {
 func (o *ownership) disown() {
 	clear(o.held)
 	for sequence := range o.spans {
-		o.ended(sequence, errGivenUp)
+		o.endSpan(sequence, errGivenUp)
 	}
 	o.rest = nil
 	o.floor, o.top, o.quiet = 0, 0, 0
@@ -414,7 +440,7 @@ func (o *ownership) ack(durable []uint64) {
 		// A lost acknowledgement means another delivery, which is durable already.
 		_ = d.Ack()
 		delete(o.held, sequence)
-		o.ended(sequence, nil)
+		o.endSpan(sequence, nil)
 		if o.options.Delivered != nil {
 			o.options.Delivered(now.Sub(d.Time))
 		}
@@ -442,7 +468,7 @@ func (o *ownership) stop(ctx context.Context) error {
 		o.log.Warn("the sink's ownership could not be given up", "error", releaseErr.Error())
 	}
 	for _, d := range o.drains {
-		d.done <- fmt.Errorf("drain sink %s: the runner stopped", o.name)
+		d.done <- fmt.Errorf("drain sink %s: the runner stopped: %w", o.name, o.ended)
 	}
 	if err != nil {
 		return fmt.Errorf("sink %s: flush at the end: %w", o.name, err)
@@ -455,15 +481,15 @@ func (o *ownership) trace(d *broker.Delivery, e *events.Event) {
 	if o.options.Tracer == nil || !events.Sampled(e.TraceParent) {
 		return
 	}
-	o.ended(d.Sequence, errGivenUp) // it comes again
+	o.endSpan(d.Sequence, errGivenUp) // it comes again
 	_, o.spans[d.Sequence] = o.options.Tracer.Span(e.TraceParent, "deliver "+o.name, "parley.sink", o.name, "cloudevents.event_id", e.ID)
 }
 
 // errGivenUp ends the span of an event that was taken and comes again.
 var errGivenUp = errors.New("it was not durable and comes again")
 
-// ended ends an event's span, if it has one.
-func (o *ownership) ended(sequence uint64, err error) {
+// endSpan ends an event's span, if it has one.
+func (o *ownership) endSpan(sequence uint64, err error) {
 	if end := o.spans[sequence]; end != nil {
 		end(err)
 		delete(o.spans, sequence)

@@ -30,12 +30,15 @@ type cli struct {
 	Process    processCmd    `cmd:"" help:"Turn raw records into events, on an external NATS; start as many as you like."`
 	Sink       sinkCmd       `cmd:"" help:"Deliver events to the sinks, on an external NATS."`
 	Demo       demoCmd       `cmd:"" help:"Run everything on invented vendors, without any configuration."`
-	Simulate   simulateCmd   `cmd:"" help:"Serve the five vendors' APIs over invented accounts."`
+	Simulate   simulateCmd   `cmd:"" help:"Serve the vendors' APIs over invented accounts."`
 	Check      checkCmd      `cmd:"" help:"Try the configuration: NATS, credentials, clocks, sinks."`
 	Status     statusCmd     `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
 	Coverage   coverageCmd   `cmd:"" help:"Show which windows are read, and where the gaps are."`
 	Backfill   backfillCmd   `cmd:"" help:"Read a past range, and follow it; any number at once."`
+	Reprocess  reprocessCmd  `cmd:"" help:"Normalise a source's stored records again, after an upgrade; only what differs becomes an event."`
 	Replay     replayCmd     `cmd:"" help:"Give stored events to one sink again."`
+	Pause      pauseCmd      `cmd:"" help:"Have a sink deliver nothing, wherever it runs; its backlog waits."`
+	Resume     resumeCmd     `cmd:"" help:"Have a paused sink go on."`
 	Dlq        dlqCmd        `cmd:"" help:"Dead letters: list, explain, replay, drop."`
 	Tail       tailCmd       `cmd:"" help:"Show events as they come."`
 	Provision  provisionCmd  `cmd:"" help:"Make the streams and consumers that roles with permissions of their own take."`
@@ -103,7 +106,7 @@ func (c *simulateCmd) Run(ctx context.Context) error {
 	if err := sims.PrintEnviron(os.Stdout); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Five vendors are simulated on %s; the variables above reach them. Ctrl-C ends.\n", c.Addr)
+	fmt.Fprintf(os.Stderr, "%d vendors are simulated on %s; the variables above reach them. Ctrl-C ends.\n", len(sims.Names()), c.Addr)
 	return lasting(sims.Serve(ctx))
 }
 
@@ -151,6 +154,19 @@ func (c *backfillCmd) Run(ctx context.Context) error {
 	})
 }
 
+type reprocessCmd struct {
+	Source string `arg:"" help:"The source whose records they are."`
+	From   string `required:"" help:"Records that were stored from then on: a time, or a date (midnight UTC)."`
+	To     string `help:"Up to then, exclusive; now without it."`
+	DryRun bool   `help:"Only say what would be done."`
+}
+
+func (c *reprocessCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error {
+		return a.Reprocess(ctx, app.ReprocessRequest{Source: c.Source, From: c.From, To: c.To, DryRun: c.DryRun})
+	})
+}
+
 type replayCmd struct {
 	Sink   string   `arg:"" help:"The sink that gets them."`
 	From   string   `required:"" help:"Events that were stored from then on: a time, or a date (midnight UTC)."`
@@ -166,6 +182,22 @@ func (c *replayCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
 		return a.Replay(ctx, app.ReplayRequest{Sink: c.Sink, From: c.From, To: c.To, Filter: c.Filter, Rate: c.Rate})
 	})
+}
+
+type pauseCmd struct {
+	Sink string `arg:"" help:"The sink."`
+}
+
+func (c *pauseCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.PauseSink(ctx, c.Sink) })
+}
+
+type resumeCmd struct {
+	Sink string `arg:"" help:"The sink."`
+}
+
+func (c *resumeCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return a.ResumeSink(ctx, c.Sink) })
 }
 
 type dlqCmd struct {

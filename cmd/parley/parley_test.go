@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/app"
+	"github.com/parley-stream/parley/cmd/internal/catalog"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
@@ -635,6 +636,44 @@ func TestAReplayGivesStoredEventsToOneSinkAgainBesideItsLiveOnes(t *testing.T) {
 	command(t, w.environ, "replay", "files", "--from", "yesterday").once(t, exitUsage)
 }
 
+func TestStoredRecordsAreReprocessedWhetherAParleyRunsOrNot(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 14, Days: 2, Chats: 15, Malformed: 1})
+	command(t, w.environ, "run", "--once").once(t, exitFailed) // the malformed records
+	first := w.readFiles(t)
+	request := []string{"reprocess", "livechat", "--from", "2020-01-01"}
+	said := func(args ...string) string {
+		t.Helper()
+		p := command(t, w.environ, append(slices.Clone(request), args...)...).once(t, exitDone)
+		if !strings.Contains(p.stderr.String(), "dlq ls --stage process") {
+			t.Errorf("it does not say where the malformed record is:\n%s", p.stderr)
+		}
+		return p.stdout.String()
+	}
+	for what, got := range map[string]string{"a trial": said("--dry-run"), "alone": said()} {
+		if !strings.Contains(got, "0 new events, 1 records cannot be read") || strings.HasPrefix(got, "0 records") {
+			t.Errorf("%s says %q; want records, no event and the malformed one", what, got)
+		}
+	}
+	run := command(t, w.environ, "run")
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.waitForServer(t)
+	if got := said(); !strings.Contains(got, "0 new events, 1 records cannot be read") {
+		t.Errorf("beside a running parley it says %q", got)
+	}
+	_ = run.Process.Signal(os.Interrupt)
+	if err := run.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, run.stderr)
+	}
+	if f := w.readFiles(t); len(f.events) != len(first.events) {
+		t.Errorf("%d events in the files, %d before", len(f.events), len(first.events))
+	}
+	command(t, w.environ, "reprocess", "nobody", "--from", "2020-01-01").once(t, exitUsage)
+	command(t, w.environ, "reprocess", "livechat", "--from", "yesterday").once(t, exitUsage)
+	command(t, w.environ, "reprocess", "livechat", "--from", "2026-01-02", "--to", "2026-01-01").once(t, exitUsage)
+}
+
 func TestWrongCredentialsPauseTheSourceWithOneClearLine(t *testing.T) {
 	w := newWorld(t, app.Simulation{Seed: 8, Days: 3, Chats: 20})
 	w.set("PARLEY_SOURCE_LIVELEADER_PASSWORD", "not-the-password")
@@ -717,7 +756,8 @@ func TestASecondProcessOnTheSameDataDirectoryIsRefused(t *testing.T) {
 func TestTheDemoEndsWithEverySeededChatInItsFiles(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	p := command(t, nil, "demo", "--once").once(t, exitDone)
-	for _, want := range []string{"15 of 15 edits as their next revision; 0 of", "The files are in", "liveagent", "dead letters"} {
+	edits := 3 * len(catalog.Vendors())
+	for _, want := range []string{fmt.Sprintf("%d of %d edits as their next revision; 0 of", edits, edits), "The files are in", "liveagent", "dead letters"} {
 		if !strings.Contains(p.stdout.String(), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, p.stdout)
 		}
@@ -758,6 +798,49 @@ func TestTailShowsEventsOfARunningParleyMasked(t *testing.T) {
 		_ = p.Process.Signal(os.Interrupt)
 		if err := p.Wait(); err != nil {
 			t.Errorf("%s: Ctrl-C: %v\n%s", p.Args[1], err, p.stderr)
+		}
+	}
+}
+
+func TestAnAccountWithoutATurnIsNotAskedAndWhoIsStoppedFirstFails(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 12, Days: 2, Chats: 10})
+	w.set("PARLEY_SOURCE_COBROWSER_RATE", "1/h")
+	run := command(t, w.environ, "run")
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.waitForServer(t)
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !is(); <-time.After(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not within a minute: %s\n%s", what, run.stderr)
+			}
+		}
+	}
+	until("the turn of this hour is taken", func() bool {
+		check := command(t, w.environ, "check")
+		return check.Run() == nil && strings.Contains(check.stdout.String(), "is not asked")
+	})
+	day := func(ago int) string { return time.Now().AddDate(0, 0, -ago).UTC().Format(time.DateOnly) }
+	backfill := command(t, w.environ, "backfill", "cobrowser", "--from", day(20), "--to", day(10))
+	said, err := os.Create(filepath.Join(w.dir, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	backfill.Stderr = said
+	if err := backfill.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until("the backfill is followed", func() bool {
+		text, err := os.ReadFile(said.Name())
+		return err == nil && bytes.Contains(text, []byte("is asked for"))
+	})
+	for p, want := range map[*parley]int{backfill: exitFailed, run: exitDone} {
+		_ = p.Process.Signal(os.Interrupt)
+		_ = p.Wait()
+		if got := p.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s: Ctrl-C: exit %d, want %d\n%s", p.Args[1], got, want, p.stderr)
 		}
 	}
 }

@@ -173,7 +173,9 @@ func rights() map[string]string {
 		"$KV.parley-ledger.eu.chats.w1":             "po",
 		"$KV.parley-budget.eu":                      "p",
 		"$KV.parley-sources.eu":                     "po",
-		"$KV.parley-sinks.files.start":              "sv",
+		"$KV.parley-sinks.files.start":              "sov",
+		"$KV.parley-reprocess.eu":                   "co",
+		"$KV.parley-members.health.x":               "pcso",
 		"$KV.parley-members.poll.x":                 "p",
 		"$KV.parley-members.process.x":              "c",
 		"$KV.parley-erased.x":                       "",
@@ -196,19 +198,17 @@ func rights() map[string]string {
 		r["_INBOX_"+role+".x"] = ""
 	}
 	consumers := map[string]string{"PARLEY_WINDOWS": "p", "PARLEY_RAW": "c", "PARLEY_EVENTS": "s", "PARLEY_REPLAY": "s"}
-	watched := map[string]string{"PARLEY_WINDOWS": "pov", "PARLEY_RAW": "pcov", "PARLEY_EVENTS": "sov", "PARLEY_REPLAY": "sov"}
-	infos := map[string]string{
-		"PARLEY_WINDOWS": "po", "PARLEY_RAW": "pco", "PARLEY_EVENTS": "cso", "PARLEY_STATE": "o", "PARLEY_DEAD": "o", "PARLEY_SEEN": "o",
-		"PARLEY_REPLAY": "so", "KV_parley-ledger": "po", "KV_parley-budget": "po", "KV_parley-sources": "po", "KV_parley-sinks": "so",
-		"KV_parley-members": "pco", "KV_parley-erased": "o", "OBJ_parley-objects": "pcso",
+	streams := []string{
+		"PARLEY_WINDOWS", "PARLEY_RAW", "PARLEY_EVENTS", "PARLEY_STATE", "PARLEY_DEAD", "PARLEY_SEEN", "PARLEY_REPLAY", "KV_parley-ledger",
+		"KV_parley-budget", "KV_parley-sources", "KV_parley-sinks", "KV_parley-members", "KV_parley-reprocess", "KV_parley-erased", "OBJ_parley-objects",
 	}
 	gets := map[string]string{
-		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "po", "PARLEY_EVENTS": "co", "PARLEY_STATE": "c", "PARLEY_DEAD": "o", "PARLEY_SEEN": "p",
-		"KV_parley-ledger": "po", "KV_parley-budget": "po", "KV_parley-sources": "po", "KV_parley-sinks": "sov",
-		"KV_parley-members": "co", "OBJ_parley-objects": "pcso",
+		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pco", "PARLEY_EVENTS": "cso", "PARLEY_STATE": "c", "PARLEY_DEAD": "o", "PARLEY_SEEN": "p",
+		"KV_parley-ledger": "pcso", "KV_parley-budget": "pcso", "KV_parley-sources": "pcso", "KV_parley-sinks": "pcsov",
+		"KV_parley-members": "pcso", "KV_parley-reprocess": "pcso", "OBJ_parley-objects": "pcso",
 	}
-	for stream, who := range infos {
-		r["$JS.API.STREAM.INFO."+stream] = who + "v"
+	for _, stream := range streams {
+		r["$JS.API.STREAM.INFO."+stream] = "pcsov"
 		r["$JS.API.DIRECT.GET."+stream] = gets[stream]
 		r["$JS.API.STREAM.CREATE."+stream] = "v"
 		r["$JS.API.STREAM.UPDATE."+stream] = "v"
@@ -219,10 +219,7 @@ func rights() map[string]string {
 		r["$JS.API.CONSUMER.DURABLE.CREATE."+stream+".mine"] = ""
 		r["$JS.API.CONSUMER.DELETE."+stream+".any"] = ""
 		r["$JS.API.CONSUMER.PAUSE."+stream+".any"] = ""
-		r["$JS.API.CONSUMER.INFO."+stream+".any"] = watched[stream]
-		if watched[stream] == "" {
-			r["$JS.API.CONSUMER.INFO."+stream+".any"] = "v"
-		}
+		r["$JS.API.CONSUMER.INFO."+stream+".any"] = "pcsov"
 		r["$JS.API.CONSUMER.MSG.NEXT."+stream+".any"] = consumers[stream]
 		r["$JS.ACK."+stream+".any.1.1.1.1.0"] = consumers[stream]
 		unpins := consumers[stream]

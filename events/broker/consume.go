@@ -127,8 +127,20 @@ type Delivery struct {
 	reply string
 }
 
+// Stored makes a delivery of a message that was read from its stream and not delivered by a consumer: nobody waits for its
+// acknowledgement.
+func Stored(m Message) *Delivery { return &Delivery{Message: m} }
+
+// Stored tells whether the delivery was made by Stored.
+func (d *Delivery) Stored() bool { return d.reply == "" }
+
 // Ack says that the message is done with. It does not wait: a lost acknowledgement means another delivery.
-func (d *Delivery) Ack() error { return d.nc.Publish(d.reply, []byte("+ACK")) }
+func (d *Delivery) Ack() error {
+	if d.Stored() {
+		return nil
+	}
+	return d.nc.Publish(d.reply, []byte("+ACK"))
+}
 
 // AckWait says so and waits for the server's word.
 func (d *Delivery) AckWait(ctx context.Context) error {

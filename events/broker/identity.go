@@ -138,6 +138,9 @@ var ErrNotProvisioned = errors.New("it is not there yet; `parley provision`, wit
 // Provisions tells whether this process makes and changes streams and consumers, or takes them as they are.
 func (b *Broker) Provisions() bool { return b.identity.provisions() }
 
+// ReadsEvents tells whether this process may look at events: a poller may not, which has no need to.
+func (b *Broker) ReadsEvents() bool { return b.identity.role != RolePoller }
+
 // missing turns the error for what is not there into ErrNotProvisioned where this process may not make it.
 func (b *Broker) missing(err, notFound error) error {
 	if errors.Is(err, notFound) && !b.Provisions() {

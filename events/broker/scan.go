@@ -73,20 +73,25 @@ func (r *reader) next(ctx context.Context) (m Message, ok bool, err error) {
 
 // turn fetches a cursor's next page.
 func (r *reader) turn(ctx context.Context, c *cursor) error {
-	ask := directRequest{Filter: c.filter, Sequence: c.next, Batch: pageMessages, MaxBytes: pageBytes}
-	if c.from != nil {
-		ask.Sequence, ask.From = 0, c.from
-	}
-	more, err := r.broker.direct(ctx, r.stream, ask, noMessage, func(m Message) { c.page = append(c.page, m) })
+	more, err := r.broker.direct(ctx, r.stream, c.ask(), noMessage, func(m Message) { c.page = append(c.page, m) })
 	if err != nil {
 		c.page = nil // it is asked for again whole
 		return err
 	}
-	c.ended = !more
+	c.ended = more == 0
 	if n := len(c.page); n > 0 {
 		c.next, c.from = c.page[n-1].Sequence+1, nil
 	}
 	return nil
+}
+
+// ask is the request for the cursor's next page.
+func (c *cursor) ask() directRequest {
+	ask := directRequest{Filter: c.filter, Sequence: c.next, Batch: pageMessages, MaxBytes: pageBytes}
+	if c.from != nil {
+		ask.Sequence, ask.From = 0, c.from
+	}
+	return ask
 }
 
 // again makes a reader that found no more look for what has come since.
@@ -99,11 +104,19 @@ func (r *reader) again() {
 // Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
 // ends early when visit fails.
 func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
-	state, err := b.StreamState(ctx, stream)
+	return b.scan(ctx, b.read(stream, filters, 0, from), visit)
+}
+
+// ScanFrom is Scan from a sequence on.
+func (b *Broker) ScanFrom(ctx context.Context, stream string, filters []string, sequence uint64, visit func(Message) error) error {
+	return b.scan(ctx, b.read(stream, filters, sequence, time.Time{}), visit)
+}
+
+func (b *Broker) scan(ctx context.Context, r *reader, visit func(Message) error) error {
+	state, err := b.StreamState(ctx, r.stream)
 	if err != nil {
 		return err
 	}
-	r := b.read(stream, filters, 0, from)
 	for {
 		m, ok, err := r.next(ctx)
 		if err != nil || !ok || m.Sequence > state.LastSeq {
@@ -113,6 +126,21 @@ func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from
 			return err
 		}
 	}
+}
+
+// Count tells how many messages Scan would visit.
+func (b *Broker) Count(ctx context.Context, stream string, filters []string, from time.Time) (uint64, error) {
+	n := uint64(0)
+	for _, c := range b.read(stream, filters, 0, from).cursors {
+		ask := c.ask()
+		ask.Batch = 1
+		more, err := b.direct(ctx, stream, ask, noMessage, func(Message) { n++ })
+		if err != nil {
+			return 0, fmt.Errorf("count %s: %w", stream, err)
+		}
+		n += more
+	}
+	return n, nil
 }
 
 // Follow hands every message that comes from now on to visit, in order, until the context ends or visit fails.
@@ -156,7 +184,7 @@ func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) err
 	if err == nil {
 		err = s.SecureDeleteMsg(ctx, sequence)
 	}
-	if gone(err) {
+	if errors.Is(err, jetstream.ErrMsgNotFound) || isGone(err) {
 		return nil
 	}
 	if err != nil {
@@ -190,14 +218,8 @@ func (b *Broker) RemoveDone(ctx context.Context, stream, consumer string, subjec
 	return removed, nil
 }
 
-// gone tells that a message could not be deleted because it is not there. The client gives the server's words, and no more.
-func gone(err error) bool {
-	return errors.Is(err, jetstream.ErrMsgNotFound) ||
-		err != nil && (strings.Contains(err.Error(), noSuchMessage) || strings.Contains(err.Error(), sequenceNotFound))
+// isGone tells how the server says that it cannot delete what is not there: by a code of its own, or in words, under the code of every failed
+// deletion.
+func isGone(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "err_code=10043 ") || strings.Contains(err.Error(), "no message found"))
 }
-
-// How the server words that it cannot delete what is not there; the first has the code of every failed deletion.
-const (
-	noSuchMessage    = "no message found"
-	sequenceNotFound = "err_code=10043"
-)

@@ -25,14 +25,18 @@ const (
 
 // The buckets.
 const (
-	LedgerBucket  = "parley-ledger"
-	BudgetBucket  = "parley-budget"
-	SourcesBucket = "parley-sources"
-	SinksBucket   = "parley-sinks"
-	MembersBucket = "parley-members"
-	ErasedBucket  = "parley-erased"
-	ObjectsBucket = "parley-objects"
+	LedgerBucket    = "parley-ledger"
+	BudgetBucket    = "parley-budget"
+	SourcesBucket   = "parley-sources"
+	SinksBucket     = "parley-sinks"
+	MembersBucket   = "parley-members"
+	ReprocessBucket = "parley-reprocess"
+	ErasedBucket    = "parley-erased"
+	ObjectsBucket   = "parley-objects"
 )
+
+// HealthMember begins the keys of MembersBucket that are written only to see whether they can be: it is no role.
+const HealthMember = "health"
 
 const (
 	// maxPayload is the embedded server's. leastPayload is what Parley cannot do without: a look-up of 1,024 subjects is one message, and a
@@ -184,6 +188,7 @@ func (b *Broker) bucketConfigs() []jetstream.KeyValueConfig {
 		{Bucket: SourcesBucket, Description: "start and pause of each source"},
 		{Bucket: SinksBucket, Description: "start and pause of each sink"},
 		{Bucket: MembersBucket, Description: "who is alive", TTL: MemberTTL},
+		{Bucket: ReprocessBucket, Description: "which records are to be normalised again, and how far that is"},
 		{Bucket: ErasedBucket, Description: "HMACs of erased identifiers"},
 	}
 	for i := range configs {
@@ -258,6 +263,9 @@ func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
 
 // oldestUnprocessed gives that record's sequence and time; 0 if there is none.
 func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at time.Time, err error) {
+	if b.identity.role == RoleSink {
+		return 0, at, fmt.Errorf("oldest record: %w", ErrDenied) // it would have to read what the vendors said
+	}
 	partitions, err := b.Partitions(ctx)
 	if err != nil {
 		return 0, at, err

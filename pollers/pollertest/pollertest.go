@@ -1,5 +1,38 @@
 // Package pollertest is what every vendor's room must pass: its poller against its simulator,
 // and against a vendor that cuts, lies and refuses.
+//
+// # A new vendor
+//
+// Four folders and two lines, in this order. After each, `go test ./cmd/internal/arch` says what is still missing.
+//
+// 1. pollers/<vendor>/<vendor>sim, the vendor's documented API over an invented account. [simulated.New] gives people and chats; the
+// simulator writes them as the vendor does, is as strict as the document, and says 401 to a wrong credential. It is a [Sim]: Ledger
+// lists every record that is visible now under the vendor_id that its event will have, Change shows an edit (Chat.Edits) in some field, Malformed chats are
+// served broken. Answer through [simulated.Faulty], so that Options.Faults has an effect. Where Options.Fields is set, every answer holds one
+// record more in which each documented field has a value of its own: field coverage looks for these values in the events, and it is the only test that
+// sees a field that nobody carried over.
+//
+// 2. pollers/<vendor>, a [pollers.Poller]. Its package comment has the headings Config, Delivery and Limits: variables, when a response is whole, and what
+// the vendor cannot give. New decodes its own variables from vars (a secret as settings.Secret) and makes its requests by the client of env.Connect,
+// whose account is what shares one budget. Fetch returns nil only for a whole window: declare to yourself what tells a cut from an end (a closing
+// bracket, a count, two equal readings); pollers/internal splits JSON and XML so. A record's Key is the vendor_id, "" where there is none; its
+// bytes are the vendor's own. Its test is
+//
+//	func TestAcme(t *testing.T) {
+//		pollertest.Run(t, pollertest.Vendor{
+//			NewSim: func(o simulated.Options) pollertest.Sim { return acmesim.New(o) }, New: acme.New, Secret: "TOKEN",
+//		})
+//	}
+//
+// 3. processors/normalize/<vendor>, a processors.Normalizer: one record to one canonical entity, a pure function. Times are in UTC; what
+// has no canonical place goes to the attributes by its vendor name (Base.Set). Its id must be the record's key: where that is more than a
+// member of the record, the function that makes it lives in events, and both sides call it. Its tests use processortest: Golden for what it gives
+// (go test -update writes the files), Malformed for what it refuses, Fuzz for everything else.
+//
+// 4. cmd/internal/catalog: one line of Vendors, with the path under which the simulator is served. What is there is in `parley simulate`, in the
+// demo, and in the catalog's tests: each record becomes its entity, each documented field arrives, no secret does.
+//
+// At the end read it with the whole: parley simulate in one terminal, and parley run --once twice in another. The second run adds nothing.
 package pollertest
 
 import (
@@ -108,8 +141,13 @@ func Collect(p pollers.Poller, w pollers.Window) ([]events.Record, error) {
 
 // Run runs the suite.
 func Run(t *testing.T, v Vendor) {
+	// The windows of the other tests are cut by it.
+	if !t.Run("the description can be planned with", v.testDescription) {
+		return
+	}
 	t.Run("every record of the ledger is read, and none else", v.testComplete)
 	t.Run("a change is read again as other bytes under the same key", v.testChange)
+	t.Run("every fault of the simulator passes", v.testFaults)
 	t.Run("a cut response is never complete", v.testCut)
 	t.Run("what is not the documented answer is never empty", v.testWrongAnswers)
 	t.Run("statuses steer", v.testStatuses)
@@ -119,6 +157,74 @@ func Run(t *testing.T, v Vendor) {
 	t.Run("check tells good credentials from bad", v.testCheck)
 	t.Run("an unknown stream is a permanent error", v.testUnknownStream)
 	t.Run("fetches run at once", v.testConcurrent)
+}
+
+func (v Vendor) testDescription(t *testing.T) {
+	sim := v.NewSim(options())
+	d := v.Serve(t, sim, sim).Describe()
+	if d.Location == nil {
+		t.Error("Location is nil; want the zone of the vendor's days, such as s.Location(time.UTC)")
+	}
+	if len(d.Streams) == 0 {
+		t.Error("there are no streams; want one for each endpoint that gives data")
+	}
+	names := map[string]bool{}
+	for _, s := range d.Streams {
+		if s.Name == "" || names[s.Name] {
+			t.Errorf("stream %q: want a name of its own, the path below the access point", s.Name)
+		}
+		names[s.Name] = true
+		switch {
+		case s.Snapshot:
+		case s.Grain != time.Second && s.Grain != time.Minute && s.Grain != pollers.Day:
+			t.Errorf("stream %s: Grain is %s; want time.Second, time.Minute or pollers.Day: the finest window that the vendor can be asked for", s.Name, s.Grain)
+		case s.MaxSpan <= 0 || s.MaxSpan%s.Grain != 0 || s.LiveSpan > s.MaxSpan:
+			t.Errorf("stream %s: MaxSpan is %s and LiveSpan %s; want the largest window to ask for, a multiple of the Grain %s, and a LiveSpan up to it", s.Name, s.MaxSpan, s.LiveSpan, s.Grain)
+		}
+	}
+}
+
+// testFaults reads one window again and again from a simulator that misbehaves: every reading fails or is whole, and there are both.
+func (v Vendor) testFaults(t *testing.T) {
+	sim := v.NewSim(options())
+	p := v.Serve(t, sim, sim)
+	w, full := v.anyWindow(t, p)
+	reading, err := p.Fetch(t.Context(), w, func(events.Record) error { return nil })
+	if err != nil || reading.Requests < 1 {
+		t.Fatalf("Reading.Requests is %d, %v; want how many requests it took", reading.Requests, err)
+	}
+	for _, fault := range []string{simulated.Fault500, simulated.FaultHTML, simulated.FaultCut, simulated.FaultTruncated} {
+		o := options()
+		o.Faults = simulated.Faults{fault: min(0.5, 1/float64(reading.Requests))}
+		sim := v.NewSim(o)
+		p := v.Serve(t, sim, sim)
+		whole, failed := 0, 0
+		for i := 0; i < 100 && (whole == 0 || failed == 0); i++ {
+			switch records, err := Collect(p, w); {
+			case err != nil:
+				failed++
+			case maps.Equal(fingerprints(records), fingerprints(full)): // what a page is asked for again comes twice
+				whole++
+			default:
+				t.Fatalf("fault %q: the window is complete with %d records, %d were there", fault, len(fingerprints(records)), len(fingerprints(full)))
+			}
+		}
+		if whole == 0 {
+			t.Errorf("fault %q: none of %d readings was whole", fault, failed)
+		}
+		// What a reader asks for again by itself, or twice, need not fail.
+		if failed == 0 && fault == simulated.Fault500 {
+			t.Errorf("fault %q: none of %d readings failed; want a simulator that answers through simulated.Faulty", fault, whole)
+		}
+	}
+}
+
+func fingerprints(records []events.Record) map[string]bool {
+	set := map[string]bool{}
+	for i := range records {
+		set[records[i].Fingerprint()] = true
+	}
+	return set
 }
 
 func keysOf(entries []simulated.Entry, stream string) []string {
@@ -165,11 +271,7 @@ func checkRecord(t *testing.T, r events.Record) {
 func (v Vendor) testComplete(t *testing.T) {
 	sim := v.NewSim(options())
 	p := v.Serve(t, sim, sim)
-	streams := p.Describe().Streams
-	if len(streams) == 0 {
-		t.Fatal("the poller describes no streams")
-	}
-	for _, stream := range streams {
+	for _, stream := range p.Describe().Streams {
 		got := v.readAll(t, p, stream)
 		delete(got, "")
 		if want, have := keysOf(sim.Ledger(), stream.Name), slices.Sorted(maps.Keys(got)); !slices.Equal(want, have) {
@@ -211,7 +313,7 @@ func (v Vendor) testChange(t *testing.T) {
 		}
 	}
 	if changed != 3 {
-		t.Errorf("%d records changed, want 3", changed)
+		t.Errorf("%d records changed, want 3: the simulator shows an edit (Chat.Edits) in one field of one record", changed)
 	}
 }
 

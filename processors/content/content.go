@@ -86,6 +86,9 @@ func isHTML(s string) bool {
 	if hasEntity(s) {
 		return true
 	}
+	if !hasTag(s) {
+		return false
+	}
 	opened := map[atom.Atom]bool{}
 	z := html.NewTokenizer(strings.NewReader(s))
 	for {
@@ -106,6 +109,20 @@ func isHTML(s string) bool {
 			if name := tagName(z); name != 0 && opened[name] {
 				return true
 			}
+		}
+	}
+}
+
+// hasTag tells whether something looks like a tag at all: most text with a < in it is not worth a tokenizer.
+func hasTag(s string) bool {
+	for {
+		i := strings.IndexByte(s, '<')
+		if i < 0 {
+			return false
+		}
+		s = strings.TrimPrefix(s[i+1:], "/")
+		if s != "" && (s[0]|0x20 >= 'a' && s[0]|0x20 <= 'z') {
+			return strings.IndexByte(s, '>') >= 0
 		}
 	}
 }

@@ -66,7 +66,7 @@ func Golden(t *testing.T, normalize processors.Normalizer, name string, r *event
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; go test -update writes it, and what it says is then yours to judge", err)
 	}
 	if diff := cmp.Diff(string(want), pretty.String()); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
@@ -110,7 +110,7 @@ func Validate(t testing.TB, kind events.Kind, content []byte) {
 		t.Fatalf("content of %s: %v", kind, err)
 	}
 	if err := schema.Validate(value); err != nil {
-		t.Errorf("content of %s against its schema: %v\n%s", kind, err, content)
+		t.Errorf("content of %s against its schema (times are in UTC, what is unknown is absent, what has no place is in attributes): %v\n%s", kind, err, content)
 	}
 }
 

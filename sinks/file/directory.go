@@ -67,7 +67,7 @@ func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{directory: directory{root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil }}, pruned: time.Now()}
+	s := &Sink{finder: finder{c.dir}, directory: directory{root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil }}, pruned: time.Now()}
 	if err := s.prepare(o); err != nil {
 		_ = s.release()
 		return nil, fmt.Errorf("directory %s: %w", c.dir, err)

@@ -38,6 +38,7 @@ func variants() map[string]string {
 func TestTheFileSinkPassesTheSuite(t *testing.T) {
 	for name, query := range variants() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			format, _, _ := strings.Cut(name, " ")
 			sinktest.Run(t, sinktest.Harness{Kept: formattest.Kept(format), New: func(t *testing.T) sinktest.Destination {
 				dir := t.TempDir()
@@ -161,6 +162,7 @@ func TestACrashAtAnyStepOfTheCommitLosesNothingAndWritesNothingTwice(t *testing.
 var errCrash = errors.New("the process ends here")
 
 func crashAt(t *testing.T, query, step string, nth int, keep bool) {
+	t.Parallel()
 	dir := t.TempDir()
 	open := opener(t, dir, query+"&path={kind}/{date}")
 	s := own(t, open)
@@ -248,6 +250,7 @@ func TestAStepThatFailsOnceIsTriedAgain(t *testing.T) {
 }
 
 func failAt(t *testing.T, query, step string) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := own(t, opener(t, dir, query))
 	failed := false

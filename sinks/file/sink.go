@@ -11,6 +11,7 @@ import (
 // Sink writes events into the files of one directory.
 type Sink struct {
 	directory
+	finder
 	files  *rolling.Files
 	pruned time.Time
 }

@@ -106,6 +106,7 @@ func variants() map[string]string {
 func TestTheObjectSinkPassesTheSuite(t *testing.T) {
 	for name, query := range variants() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			format, _, _ := strings.Cut(name, " ")
 			sinktest.Run(t, sinktest.Harness{Kept: formattest.Kept(format), New: func(t *testing.T) sinktest.Destination {
 				prefix := newPrefix()
@@ -126,6 +127,7 @@ func TestACrashAtAnyStepOfTheCommitLosesNothingAndWritesNothingTwice(t *testing.
 					continue // the one moment that the package comment names
 				}
 				t.Run(fmt.Sprintf("%s, %s, a loader %s", variant, step, loader), func(t *testing.T) {
+					t.Parallel()
 					crashAt(t, query, step, loader == "that waits")
 				})
 			}
@@ -296,6 +298,7 @@ const sdkAttempts = 3
 
 // meet delivers through a fault, as a Runner does.
 func meet(t *testing.T, f fault, inParts bool, times int) {
+	t.Parallel()
 	prefix := newPrefix()
 	p, at := startProxy(t, f, times)
 	s := own(t, opener(t, at, prefix, "path={kind}"))

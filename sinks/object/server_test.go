@@ -116,7 +116,12 @@ type fault struct {
 // startProxy gives the address of a proxy.
 func startProxy(t *testing.T, f fault, times int) (*proxy, string) {
 	t.Helper()
-	target, err := url.Parse(endpoint)
+	return startProxyTo(t, endpoint, f, times)
+}
+
+func startProxyTo(t *testing.T, server string, f fault, times int) (*proxy, string) {
+	t.Helper()
+	target, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +130,7 @@ func startProxy(t *testing.T, f fault, times int) (*proxy, string) {
 		r.Out.Host = r.In.Host // it is signed
 	}}
 	p := &proxy{fault: f, left: times}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		meets := p.left > 0 && p.fault.fits(r)
 		if meets {
@@ -139,8 +144,8 @@ func startProxy(t *testing.T, f fault, times int) (*proxy, string) {
 		}
 		pass.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
-	return p, server.URL
+	t.Cleanup(front.Close)
+	return p, front.URL
 }
 
 // cut ends a connection without an answer.

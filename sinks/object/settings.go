@@ -1,6 +1,7 @@
 package object
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"os"
@@ -24,6 +25,8 @@ type config struct {
 	keyID            settings.Secret
 	secret           settings.Secret
 	session          settings.Secret
+	googleKey        settings.Secret
+	scheme           string
 	options          rolling.Options
 }
 
@@ -34,14 +37,23 @@ var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // New reads the sink's parameters; faults stay in vars. The Opener makes a client for one ownership.
 func New(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Opener {
+	return decode(s, vars, u, env).open
+}
+
+// NewFinder is New for who only looks: it needs no ownership, and reads beside the sink that writes.
+func NewFinder(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Finder {
+	return finder{decode(s, vars, u, env)}
+}
+
+func decode(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) config {
 	fault := func(want string) { vars.Fault("URL", want) }
-	c := config{bucket: u.Host, spool: filepath.Join(env.DataDir, "spool"), timeout: s.Timeout}
+	c := config{scheme: u.Scheme, bucket: u.Host, spool: filepath.Join(env.DataDir, "spool"), timeout: s.Timeout}
 	if u.User != nil {
 		vars.Redact("URL")
 		fault("holds credentials: want them in " + vars.Name("ACCESS_KEY_ID") + " and " + vars.Name("SECRET_ACCESS_KEY") + ", or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 	}
 	if !bucketForm.MatchString(u.Host) {
-		fault("names no bucket: want s3://bucket/prefix, a bucket's name having 3 to 63 of a-z, 0-9, hyphen and dot")
+		fault("names no bucket: want " + u.Scheme + "://bucket/prefix, a bucket's name having 3 to 63 of a-z, 0-9, hyphen and dot")
 	}
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
 		if path.Clean(prefix) != prefix || strings.HasPrefix(prefix, ".") || strings.ContainsAny(prefix, "\x00\r\n\\") {
@@ -49,19 +61,39 @@ func New(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks
 		}
 		c.prefix = prefix + "/"
 	}
-	p := rolling.ParseParameters(u.RawQuery, map[string]string{"region": "", "endpoint": "", "insecure": "false"}, fault)
+	own := map[string]string{"endpoint": "", "insecure": "false"}
+	if u.Scheme == "s3" {
+		own["region"] = ""
+	}
+	p := rolling.ParseParameters(u.RawQuery, own, fault)
 	c.options = p.Options()
 	if c.options.Size > maxObject {
 		p.Fault("parameter rotate_size: is %q, want at most 5GiB", p.Value("rotate_size"))
 	}
 	c.place(p)
-	c.credentials(vars)
-	return c.open
+	switch u.Scheme {
+	case "gs":
+		c.googleCredentials(vars)
+	default:
+		c.findRegion(p)
+		c.credentials(vars)
+	}
+	return c
+}
+
+// store reaches the bucket.
+func (c config) store(ctx context.Context) (store, error) {
+	switch c.scheme {
+	case "gs":
+		return c.openGoogle(ctx)
+	default:
+		return c.openS3(ctx)
+	}
 }
 
 // place finds the server.
 func (c *config) place(p rolling.Parameters) {
-	c.region, c.endpoint = p.Value("region"), p.Value("endpoint")
+	c.endpoint = p.Value("endpoint")
 	insecure := p.OneOf("insecure", "true", "false") == "true"
 	if c.endpoint != "" {
 		u, err := url.Parse(c.endpoint)
@@ -72,7 +104,11 @@ func (c *config) place(p rolling.Parameters) {
 			p.Fault("parameter endpoint: is %q, want https://: without it chats travel in the clear; insecure=true allows that", c.endpoint)
 		}
 	}
-	if c.region == "" {
+}
+
+// findRegion finds where an S3 bucket is.
+func (c *config) findRegion(p rolling.Parameters) {
+	if c.region = p.Value("region"); c.region == "" {
 		c.region = firstSet("AWS_REGION", "AWS_DEFAULT_REGION")
 	}
 	elsewhere := firstSet("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CONFIG_FILE")
@@ -115,4 +151,12 @@ func (c *config) credentials(vars *settings.Vars) {
 	case c.session.Reveal() != "" && !id:
 		vars.Fault("SESSION_TOKEN", "belongs to "+vars.Name("ACCESS_KEY_ID")+" and "+vars.Name("SECRET_ACCESS_KEY")+"; set them too")
 	}
+}
+
+func (c *config) googleCredentials(vars *settings.Vars) {
+	var raw struct {
+		Key settings.Secret `env:"CREDENTIALS"`
+	}
+	vars.Decode(&raw)
+	c.googleKey = raw.Key
 }

@@ -39,7 +39,8 @@ const (
 
 // Sink writes events into the objects of one prefix.
 type Sink struct {
-	*store
+	store
+	finder
 	files  *rolling.Files
 	prefix string
 	state  string // <prefix>.parley/<sink>/
@@ -48,7 +49,7 @@ type Sink struct {
 	// highest is a sequence that the stream has reached.
 	highest uint64
 	// adopted are the claims of earlier owners whose objects are not there, by key.
-	adopted         map[string]string // the ETag
+	adopted         map[string]string // the version
 	digests         map[*rolling.File]string
 	marked          map[string]uint64 // what the marks said at the beginning, by path
 	marks           []note
@@ -70,7 +71,7 @@ func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error)
 		return nil, err
 	}
 	s := &Sink{
-		store: store, prefix: c.prefix, state: c.prefix + hidden + o.Sink + "/", spool: filepath.Join(c.spool, o.Sink), part: partSize, highest: o.LastSequence,
+		store: store, finder: finder{c}, prefix: c.prefix, state: c.prefix + hidden + o.Sink + "/", spool: filepath.Join(c.spool, o.Sink), part: partSize, highest: o.LastSequence,
 		adopted: make(map[string]string), digests: make(map[*rolling.File]string), marked: make(map[string]uint64), pruned: time.Now(),
 	}
 	s.files = rolling.New(c.options, s)
@@ -78,7 +79,7 @@ func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error)
 		return nil, err
 	}
 	if err := s.prepare(ctx, o); err != nil {
-		return nil, fmt.Errorf("s3://%s/%s: %w", c.bucket, c.prefix, err)
+		return nil, fmt.Errorf("%s: %w", store.place(c.prefix), err)
 	}
 	return s, nil
 }
@@ -212,12 +213,12 @@ func (s *Sink) Close() error {
 
 // Create implements rolling.Destination. The file has no name: it goes with the process, however that ends.
 func (s *Sink) Create(f *rolling.File) error {
-	file, err := os.CreateTemp(s.spool, "*")
+	file, err := unnamed(s.spool)
 	if err != nil {
 		return err
 	}
 	f.Spool, f.Temp = file, file.Name()
-	return os.Remove(file.Name())
+	return nil
 }
 
 // Discard implements rolling.Destination.
@@ -262,7 +263,7 @@ func (s *Sink) claimed(ctx context.Context, dir string, c rolling.Committed) (ro
 	}
 	var other claim
 	if err := json.Unmarshal(content, &other); err != nil {
-		return c, fmt.Errorf("claim s3://%s/%s: %w", s.bucket, newest, err)
+		return c, fmt.Errorf("claim %s: %w", s.place(newest), err)
 	}
 	if _, last, ok := rolling.ParseName(other.Name); ok {
 		c.Next = last
@@ -338,7 +339,7 @@ func (s *Sink) contest(ctx context.Context, key string, mine claim, content []by
 	}
 	var other claim
 	if err := json.Unmarshal(there, &other); err != nil {
-		return fmt.Errorf("claim s3://%s/%s: %w", s.bucket, key, err)
+		return fmt.Errorf("claim %s: %w", s.place(key), err)
 	}
 	if other == mine {
 		return nil
@@ -368,7 +369,7 @@ func (s *Sink) create(ctx context.Context, f *rolling.File) error {
 	case digest == u.digest:
 		return nil
 	default:
-		return fmt.Errorf("s3://%s/%s is there with other content: %w", s.bucket, key, sinks.ErrReopen)
+		return fmt.Errorf("%s is there with other content: %w", s.place(key), sinks.ErrReopen)
 	}
 }
 

@@ -153,7 +153,7 @@ func besideURL(u *url.URL) *url.URL {
 	switch {
 	case u.Scheme == "file" && u.Opaque != "":
 		beside.Opaque = sinks.ReplayKey(strings.TrimRight(u.Opaque, "/"))
-	case u.Scheme == "file" || u.Scheme == "s3":
+	case slices.Contains([]string{"file", "s3", "gs"}, u.Scheme):
 		beside.Path = sinks.ReplayKey(strings.TrimRight(u.Path, "/"))
 		beside.RawPath = ""
 	}
@@ -433,6 +433,9 @@ func drain(ctx context.Context, s *sinks.Runner) error {
 	for delivered, since := uint64(0), time.Now(); ; {
 		select {
 		case err := <-done:
+			if errors.Is(err, sinks.ErrHalted) {
+				return nil // the report says so
+			}
 			return err
 		case <-look.C:
 		}
@@ -519,6 +522,10 @@ func (p *Process) Report(ctx context.Context) (Report, error) {
 	for name, s := range p.sinks {
 		stats := s.Stats()
 		r.DeadLetters += int64(stats.DeadLetters)
+		if stats.Halt != nil {
+			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s is paused since %s; `parley resume %s` has it go on",
+				name, stats.Halt.Since.Local().Format(time.DateTime), name))
+		}
 		if stats.DeadLetters > 0 || stats.Failing {
 			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s (look at PARLEY_SINK_%s_URL): %d dead letters, last error: %s",
 				name, strings.ReplaceAll(strings.ToUpper(name), "-", "_"), stats.DeadLetters, stats.LastError))

@@ -108,12 +108,12 @@ func (a *App) checkSource(ctx context.Context, b *broker.Broker, s *pollers.Sour
 	defer cancel()
 	what := "source " + s.Settings.Name
 	if b != nil {
-		held, err := heldUntil(ctx, b, s)
+		turn, err := nextTurn(ctx, b, s)
 		if err != nil {
 			return a.finding(what, err, "")
 		}
-		if time.Until(held) > checkLimit/2 {
-			return Finding{What: what, OK: true, Warning: true, Text: "is not asked: its vendor wants to be left alone until " + held.Format(time.RFC3339)}
+		if time.Until(turn) > checkLimit/2 {
+			return Finding{What: what, OK: true, Warning: true, Text: "is not asked: the account's budget gives no turn before " + turn.Format(time.RFC3339)}
 		}
 	}
 	if err := s.Poller.Check(ctx); err != nil {
@@ -135,14 +135,18 @@ func (a *App) checkSource(ctx context.Context, b *broker.Broker, s *pollers.Sour
 	return Finding{What: what, OK: true, Text: text}
 }
 
-// heldUntil makes a source take from its account's budget, and tells until when that gives nothing; zero: it gives.
-func heldUntil(ctx context.Context, b *broker.Broker, s *pollers.Source) (time.Time, error) {
+// nextTurn makes a source take from its account's budget, and tells when that gives it a turn.
+func nextTurn(ctx context.Context, b *broker.Broker, s *pollers.Source) (time.Time, error) {
 	budget, err := s.Share(ctx, b)
 	if err != nil {
 		return time.Time{}, err
 	}
 	status, err := budget.Status(ctx)
-	return status.HeldUntil, err
+	turn := time.Now().UTC().Add(status.Queue)
+	if status.HeldUntil.After(turn) {
+		turn = status.HeldUntil
+	}
+	return turn, err
 }
 
 func (a *App) checkSink(ctx context.Context, b *broker.Broker, s sink) Finding {

@@ -100,7 +100,7 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	}
 	defer b.Close()
 	// Nobody is there to be told that a terminal is gone.
-	_, _ = fmt.Fprintf(progress, "Five invented vendors, %d days of chats of each; a few answers are cut, slow down or fail.\n", demoSimulation.Days)
+	_, _ = fmt.Fprintf(progress, "%d invented vendors, %d days of chats of each; a few answers are cut, slow down or fail.\n", len(d.sims.names), demoSimulation.Days)
 	want := d.wanted(nil)
 	report, err := a.once(ctx, b, progress)
 	if err == nil {

@@ -86,15 +86,17 @@ func (w *web) run(ctx context.Context, p *Process) error {
 		ops.WatchOptions{Redact: w.app.loggable, Logger: w.app.Log},
 	)
 	p.metrics.Watch(watch)
+	pages := w.app.Dashboard(p.broker, p)
 	w.server.Answer(ops.Routes{
 		Metrics: p.metrics.Handler(), Alive: watch.Alive, Ready: watch.Ready, Profiles: w.app.Config.PProf,
-		Pages: nil, // what people look at: the one place where it is set
+		Pages: pages,
 	})
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { watch.Run(watching) })
+	wg.Go(func() { _ = pages.Run(watching) }) // it ends with the context alone
 	defer context.AfterFunc(ctx, watch.Stopping)()
 	return p.Run(ctx)
 }

@@ -33,7 +33,7 @@ type Simulation struct {
 	Now func() time.Time
 }
 
-// Simulators are the five vendors' APIs on one port.
+// Simulators are the vendors' APIs on one port.
 type Simulators struct {
 	listener net.Listener
 	server   *http.Server

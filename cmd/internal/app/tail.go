@@ -20,23 +20,19 @@ func (a *App) Tail(ctx context.Context, b *broker.Broker, filter []string, asJSO
 	if _, err := fmt.Fprintln(a.Err, "waiting for new events; Ctrl-C ends"); err != nil {
 		return err
 	}
-	err = b.Follow(ctx, broker.Events, subjects, func(m broker.Message) error {
-		e, err := events.FromMessage(m.Header, m.Data)
-		if err != nil {
-			_, err = fmt.Fprintf(a.Err, "event %d cannot be read: %v\n", m.Sequence, err)
+	err = a.operator(b).Tail(ctx, subjects, func(sequence uint64, e events.Event, unreadable error) error {
+		if unreadable != nil {
+			_, err := fmt.Fprintf(a.Err, "event %d cannot be read: %v\n", sequence, unreadable)
 			return err
-		}
-		if err := b.Resolve(ctx, &e); err != nil && !events.IsPermanent(err) {
-			return err // an event whose data has aged out is shown without it
 		}
 		if asJSON {
 			if !clear {
 				console.Mask(&e)
 			}
-			_, err = a.Out.Write(e.Line())
+			_, err := a.Out.Write(e.Line())
 			return err
 		}
-		_, err = fmt.Fprintln(a.Out, console.EventLine(e, clear))
+		_, err := fmt.Fprintln(a.Out, console.EventLine(e, clear))
 		return err
 	})
 	if errors.Is(err, context.Canceled) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/console"
+	"github.com/parley-stream/parley/cmd/internal/operator"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
 )
@@ -21,32 +22,6 @@ func (a *App) Reach(ctx context.Context) (*broker.Broker, error) {
 		return b, err
 	}
 	return a.Broker(ctx)
-}
-
-// window is one of `parley coverage --json`.
-type window struct {
-	From     time.Time     `json:"from,omitzero"` // a snapshot has neither from nor to
-	To       time.Time     `json:"to,omitzero"`
-	State    pollers.State `json:"state"`
-	Records  int           `json:"records"`
-	Requests int           `json:"requests"`
-	ReadAt   time.Time     `json:"read_at,omitzero"`
-	Attempts int           `json:"attempts,omitempty"`
-	Error    string        `json:"error,omitempty"`
-	RetryAt  time.Time     `json:"retry_at,omitzero"`
-}
-
-// coverage is what `parley coverage` shows of one stream.
-type coverage struct {
-	Source  string                `json:"source"`
-	Stream  string                `json:"stream"`
-	Zone    string                `json:"timezone"`
-	Counts  map[pollers.State]int `json:"counts"`
-	Records int                   `json:"records"`
-	Windows []window              `json:"windows"`
-
-	snapshot bool
-	loc      *time.Location
 }
 
 // Coverage shows which windows are read, with counts, and where the gaps are; of all sources, or of those that are named.
@@ -60,14 +35,14 @@ func (a *App) Coverage(ctx context.Context, names []string, asJSON bool) error {
 		return err
 	}
 	defer b.Close()
-	all := []coverage{}
+	all := []operator.Coverage{}
 	for _, s := range sources {
 		status, err := pollers.Inspect(ctx, b, s, time.Now())
 		if err != nil {
 			return err
 		}
 		for i := range status.Streams {
-			all = append(all, coverageOf(s.Settings.Name, &status.Streams[i]))
+			all = append(all, operator.CoverageOf(s.Settings.Name, &status.Streams[i]))
 		}
 	}
 	if asJSON {
@@ -76,7 +51,7 @@ func (a *App) Coverage(ctx context.Context, names []string, asJSON bool) error {
 		return encoder.Encode(all)
 	}
 	for i := range all {
-		if err := all[i].print(a.Out); err != nil {
+		if err := printCoverage(a.Out, &all[i]); err != nil {
 			return err
 		}
 	}
@@ -103,27 +78,8 @@ func (a *App) named(names []string) ([]*pollers.Source, error) {
 	return out, nil
 }
 
-func coverageOf(source string, s *pollers.StreamStatus) coverage {
-	c := coverage{
-		Source: source, Stream: s.Stream.Name, Zone: s.Location.String(), Counts: s.Count(), Windows: []window{},
-		snapshot: s.Stream.Snapshot, loc: s.Location,
-	}
-	for _, e := range s.Windows {
-		c.Records += e.Records
-		c.Windows = append(c.Windows, window{
-			From: e.From, To: e.To, State: e.Standing(), Records: e.Records, Requests: e.Requests, ReadAt: e.ReadAt,
-			Attempts: e.Attempts, Error: e.Error, RetryAt: e.RetryAt,
-		})
-	}
-	for _, hole := range s.Holes {
-		c.Windows = append(c.Windows, window{From: hole.From, To: hole.To, State: pollers.StatePlanned})
-	}
-	slices.SortStableFunc(c.Windows, func(a, b window) int { return a.From.Compare(b.From) })
-	return c
-}
-
-// print writes the stream's line, its calendar and its gaps.
-func (c *coverage) print(w io.Writer) error {
+// printCoverage writes the stream's line, its calendar and its gaps.
+func printCoverage(w io.Writer, c *operator.Coverage) error {
 	var states []string
 	for _, state := range slices.Sorted(maps.Keys(c.Counts)) {
 		if n := c.Counts[state]; n > 0 {
@@ -136,28 +92,31 @@ func (c *coverage) print(w io.Writer) error {
 	if _, err := fmt.Fprintf(w, "%s %s: %s; %d records\n", c.Source, c.Stream, strings.Join(states, ", "), c.Records); err != nil {
 		return err
 	}
-	if !c.snapshot && len(c.Windows) > 0 {
-		first, days := c.days()
-		if err := console.Calendar(w, first, days); err != nil {
+	if days := c.Days(); len(days) > 0 {
+		marks := make([]console.Mark, len(days))
+		for i, d := range days {
+			marks[i] = markOf(d.State)
+		}
+		if err := console.Calendar(w, days[0].From, marks); err != nil {
 			return err
 		}
 	}
-	return c.printGaps(w)
+	return printGaps(w, c)
 }
 
 // maxGaps is how many of a stream's gaps are named.
 const maxGaps = 10
 
-func (c *coverage) printGaps(w io.Writer) error {
+func printGaps(w io.Writer, c *operator.Coverage) error {
 	var out strings.Builder
 	gaps := 0
-	for _, g := range c.gaps() {
+	for _, g := range c.Gaps() {
 		if gaps++; gaps > maxGaps {
 			continue
 		}
-		fmt.Fprintf(&out, "  %-8s %s to %s", g.State, g.From.In(c.loc).Format(time.RFC3339), g.To.In(c.loc).Format(time.RFC3339))
+		fmt.Fprintf(&out, "  %-8s %s to %s", g.State, g.From.In(c.Location).Format(time.RFC3339), g.To.In(c.Location).Format(time.RFC3339))
 		if g.Error != "" {
-			fmt.Fprintf(&out, ": %s (attempt %d, again at %s)", console.Printable(g.Error), g.Attempts, g.RetryAt.In(c.loc).Format(time.RFC3339))
+			fmt.Fprintf(&out, ": %s (attempt %d, again at %s)", console.Printable(g.Error), g.Attempts, g.RetryAt.In(c.Location).Format(time.RFC3339))
 		}
 		out.WriteByte('\n')
 	}
@@ -168,45 +127,10 @@ func (c *coverage) printGaps(w io.Writer) error {
 	return err
 }
 
-// gaps are the windows that are not complete; neighbours that are merely planned are one.
-func (c *coverage) gaps() (out []window) {
-	for _, w := range c.Windows {
-		if w.State == pollers.StateComplete || w.State == pollers.StateRunning || c.snapshot && w.Error == "" {
-			continue
-		}
-		if n := len(out); n > 0 && w.State == pollers.StatePlanned && out[n-1].State == w.State && out[n-1].To.Equal(w.From) {
-			out[n-1].To = w.To
-			continue
-		}
-		out = append(out, w)
-	}
-	return out
-}
-
-// days gives a mark for each day of the stream's zone.
-func (c *coverage) days() (first time.Time, days []console.Mark) {
-	last := c.Windows[0].To
-	for _, w := range c.Windows {
-		if w.To.After(last) {
-			last = w.To
-		}
-	}
-	y, m, d := c.Windows[0].From.In(c.loc).Date()
-	first = time.Date(y, m, d, 0, 0, 0, 0, c.loc)
-	for day := first; day.Before(last); day = day.AddDate(0, 0, 1) {
-		next, mark := day.AddDate(0, 0, 1), console.MarkNone
-		for _, w := range c.Windows {
-			if w.From.Before(next) && w.To.After(day) {
-				mark = max(mark, markOf(w.State))
-			}
-		}
-		days = append(days, mark)
-	}
-	return first, days
-}
-
 func markOf(s pollers.State) console.Mark {
 	switch s {
+	case "":
+		return console.MarkNone
 	case pollers.StateComplete:
 		return console.MarkComplete
 	case pollers.StateRunning:

@@ -12,8 +12,12 @@ import (
 	"strings"
 )
 
-// headings are those of a room's package comment.
-var headings = []string{"# Config", "# Delivery", "# Limits"}
+// headings are those of a room's package comment, with what stands under them.
+var headings = [][2]string{
+	{"# Config", "its variables, or that there are none"},
+	{"# Delivery", "what one record is, and when it counts as delivered"},
+	{"# Limits", "what it cannot give, or what is not documented"},
+}
 
 // roomsSayWhatTheyDo wants each room's package comment to answer the same three questions.
 func roomsSayWhatTheyDo(t Tree) (faults []string) {
@@ -23,8 +27,8 @@ func roomsSayWhatTheyDo(t Tree) (faults []string) {
 			comment.WriteString(f.Syntax.Doc.Text())
 		}
 		for _, heading := range headings {
-			if !slices.Contains(strings.Split(comment.String(), "\n"), heading) {
-				faults = append(faults, fmt.Sprintf("%s: its package comment has no heading %q", room.Path, heading))
+			if !slices.Contains(strings.Split(comment.String(), "\n"), heading[0]) {
+				faults = append(faults, fmt.Sprintf("%s: its package comment has no heading %q: %s", room.Path, heading[0], heading[1]))
 			}
 		}
 	}
@@ -35,7 +39,7 @@ func roomsSayWhatTheyDo(t Tree) (faults []string) {
 func roomsPassTheirSuite(t Tree) (faults []string) {
 	for _, room := range t.rooms() {
 		if l, _, _ := layerOf(room.Path); !imports(room.tests(), l.room) {
-			faults = append(faults, room.Path+": no test uses "+l.room)
+			faults = append(faults, room.Path+": no test uses "+l.room+", whose package comment says how")
 		}
 	}
 	return faults

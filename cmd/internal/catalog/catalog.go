@@ -144,15 +144,18 @@ func OpenPrivacy(c *config.Config) Privacy {
 type Sink struct {
 	Scheme string // of the sink's URL
 	Open   func(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Opener
+	// Find looks into what the destination holds; nil where nothing can be found.
+	Find func(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Finder
 }
 
 // Sinks gives every kind of destination.
 func Sinks() []Sink {
 	return []Sink{
-		{"file", file.New},
-		{"s3", object.New},
-		{"stdout", stdout.New},
-		{"https", webhook.New},
-		{"http", webhook.New},
+		{"file", file.New, file.NewFinder},
+		{"s3", object.New, object.NewFinder},
+		{"gs", object.New, object.NewFinder},
+		{"stdout", stdout.New, nil},
+		{"https", webhook.New, nil},
+		{"http", webhook.New, nil},
 	}
 }

@@ -36,8 +36,11 @@ type Config struct {
 	NATS    NATS
 	DataDir string
 	// HTTPAddr is where the HTTP server listens; "" is nowhere. HTTPAddrSet tells whether somebody asked for that very address.
-	HTTPAddr                      string
-	HTTPAddrSet                   bool
+	HTTPAddr    string
+	HTTPAddrSet bool
+	// HTTPToken is what actions over HTTP need; without one there are none. HTTPHosts are names that the dashboard is reached under.
+	HTTPToken                     settings.Secret
+	HTTPHosts                     []string
 	PProf                         bool // profiles are served there too
 	RawRetention, EventsRetention time.Duration
 	EventsEncoding                string // json or msgpack

@@ -44,7 +44,7 @@ func TestEveryVariableArrives(t *testing.T) {
 	cfg, err := config.Load([]string{
 		"PARLEY_NATS_URL=nats://one:4222,tls://two:4222", "PARLEY_NATS_REPLICAS=3", "PARLEY_NATS_CREDS=" + key,
 		"PARLEY_NATS_CA=" + key, "PARLEY_NATS_CERT=" + key, "PARLEY_NATS_KEY=" + key, "PARLEY_DATA_DIR=/data",
-		"PARLEY_HTTP_ADDR=", "PARLEY_PPROF=1", "PARLEY_RAW_RETENTION=24h", "PARLEY_EVENTS_RETENTION=48h", "PARLEY_EVENTS_ENCODING=msgpack",
+		"PARLEY_HTTP_ADDR=", "PARLEY_HTTP_TOKEN=0123456789abcdef", "PARLEY_HTTP_HOSTS=Parley.Example.org, p2", "PARLEY_PPROF=1", "PARLEY_RAW_RETENTION=24h", "PARLEY_EVENTS_RETENTION=48h", "PARLEY_EVENTS_ENCODING=msgpack",
 		"PARLEY_PARTITIONS=4", "PARLEY_RAW_MAX_BYTES=1.5GB", "PARLEY_DEDUPE_CACHE=512KiB", "PARLEY_LOG_LEVEL=WARN",
 		"PARLEY_LOG_FORMAT=json", "PARLEY_ENRICH=place", "PARLEY_GEOIP_DB=/db", "PARLEY_PRIVACY=visitor.ip=drop",
 		"PARLEY_PRIVACY_KEY=a key", "PARLEY_SINKS=files", "PARLEY_SINK_FILES_URL=file:///events",
@@ -63,7 +63,7 @@ func TestEveryVariableArrives(t *testing.T) {
 			URLs: []string{"nats://one:4222", "tls://two:4222"}, Creds: key, CA: key, Cert: key, Key: key, Replicas: 3,
 		},
 		PProf:   true,
-		DataDir: "/data", RawRetention: 24 * time.Hour, EventsRetention: 48 * time.Hour, EventsEncoding: "msgpack",
+		DataDir: "/data", HTTPHosts: []string{"parley.example.org", "p2"}, RawRetention: 24 * time.Hour, EventsRetention: 48 * time.Hour, EventsEncoding: "msgpack",
 		Partitions: 4, RawMaxBytes: 1_500_000_000, DedupeCache: 512 << 10, LogLevel: slog.LevelWarn, LogFormat: "json",
 		Enrich: []string{"place"}, GeoIPDB: "/db", Privacy: "visitor.ip=drop",
 	}
@@ -108,8 +108,9 @@ func TestEachFaultNamesItsVariableAndWhatIsWanted(t *testing.T) {
 		"a key's file that is not there":       {[]string{"PARLEY_PRIVACY=visitor.ip=hmac", "PARLEY_PRIVACY_KEY_FILE=gone"}, `PARLEY_PRIVACY_KEY_FILE: is "gone", want a readable file: no such file or directory`},
 		"a key's file of a misspelt name":      {[]string{"PARLEY_GEOIP_DB_FILE=x"}, "PARLEY_GEOIP_DB_FILE: is unknown"},
 		"an unknown enrichment":                {[]string{"PARLEY_ENRICH=page,wether"}, `PARLEY_ENRICH: is "page,wether", want all, none, or some of page, place`},
-		"a token is not silently ignored":      {[]string{"PARLEY_HTTP_TOKEN=x"}, "PARLEY_HTTP_TOKEN: is not supported by this version"},
 		"a switch is on or off":                {[]string{"PARLEY_PPROF=perhaps"}, "PARLEY_PPROF: "},
+		"a token that can be guessed":          {[]string{"PARLEY_HTTP_TOKEN=0123456789abcde"}, "PARLEY_HTTP_TOKEN: want at least 16 characters that nobody can guess"},
+		"a host with its port":                 {[]string{"PARLEY_HTTP_HOSTS=a.example,b.example:80"}, `PARLEY_HTTP_HOSTS: is "a.example,b.example:80", want names as a browser shows them, without scheme and port`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := config.Load(c.env, kinds)
@@ -190,8 +191,8 @@ func TestTheLaterOfTwoValuesHoldsSoThatFlagsOverride(t *testing.T) {
 	}
 }
 
-func TestAnUnsupportedVariableMayBeEmpty(t *testing.T) {
-	if _, err := config.Load([]string{"PARLEY_PRIVACY=", "PARLEY_HTTP_TOKEN="}, kinds); err != nil {
+func TestAnEmptyVariableIsUnset(t *testing.T) {
+	if _, err := config.Load([]string{"PARLEY_PRIVACY=", "PARLEY_PPROF="}, kinds); err != nil {
 		t.Error(err)
 	}
 }
@@ -203,7 +204,7 @@ func TestNoFaultShowsASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, loadErr := config.Load([]string{
-		"PARLEY_NATS_URL=http://me:" + canary + "@host", "PARLEY_HTTP_TOKEN=" + canary, "PARLEY_PASWORD=" + canary,
+		"PARLEY_NATS_URL=http://me:" + canary + "@host", "PARLEY_HTTP_TOKEN=" + canary[:15], "PARLEY_PASWORD=" + canary,
 		"PARLEY_SOURCES=eu,us", "PARLEY_SOURCE_EU_VENDOR=alpha", "PARLEY_SOURCE_EU_KEY=" + canary, "PARLEY_SOURCE_EU_KEI=" + canary,
 		"PARLEY_SOURCE_US_VENDOR=alpha", "PARLEY_SOURCE_US_KEY_FILE=" + file, "PARLEY_SOURCE_XX_KEY=" + canary,
 		"PARLEY_SINKS=one,two,three,four", "PARLEY_SINK_FOUR_URL=htps://host/" + canary, "PARLEY_SINK_ONE_URL=ftp://me:" + canary + "@host",

@@ -26,6 +26,8 @@ type variables struct {
 	DataDir         string          `env:"DATA_DIR, default=parley-data"`
 	HTTPAddr        string          `env:"HTTP_ADDR, default=127.0.0.1:8090"`
 	PProf           bool            `env:"PPROF"`
+	HTTPToken       settings.Secret `env:"HTTP_TOKEN"`
+	HTTPHosts       []string        `env:"HTTP_HOSTS"`
 	RawRetention    time.Duration   `env:"RAW_RETENTION, default=168h"`
 	EventsRetention time.Duration   `env:"EVENTS_RETENTION, default=2160h"`
 	EventsEncoding  string          `env:"EVENTS_ENCODING, default=json"`
@@ -42,12 +44,6 @@ type variables struct {
 	Sinks           []string        `env:"SINKS"`
 }
 
-// unsupported are documented variables whose features this version lacks. Silence would promise
-// what does not happen.
-var unsupported = map[string]string{
-	"HTTP_TOKEN": "there are no actions over HTTP",
-}
-
 // decode fills what belongs to Parley itself and gives the names of the sources and sinks.
 func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources, sinks []string) {
 	var v variables
@@ -62,6 +58,7 @@ func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources,
 		c.HTTPAddrSet = set
 	}
 	c.PProf = v.PProf
+	c.HTTPToken, c.HTTPHosts = v.HTTPToken, v.HTTPHosts
 	c.RawRetention, c.EventsRetention = v.RawRetention, v.EventsRetention
 	c.EventsEncoding, c.Partitions = v.EventsEncoding, v.Partitions
 	c.RawMaxBytes, c.DedupeCache = int64(v.RawMaxBytes), int64(v.DedupeCache)
@@ -96,10 +93,23 @@ func (c *Config) enrich(vars *settings.Vars, list string) []string {
 	return wanted
 }
 
+// minToken is how long the token of actions over HTTP must be.
+const minToken = 16
+
 func (c *Config) check(vars *settings.Vars, level string) {
 	if c.HTTPAddr != "" {
 		if _, port, err := net.SplitHostPort(c.HTTPAddr); err != nil || port == "" {
 			vars.Fault("HTTP_ADDR", "want host:port such as 127.0.0.1:8090, or nothing for none")
+		}
+	}
+	if n := len(c.HTTPToken.Reveal()); n > 0 && n < minToken {
+		vars.Fault("HTTP_TOKEN", fmt.Sprintf("want at least %d characters that nobody can guess, such as `openssl rand -hex 16` prints", minToken))
+	}
+	for i, host := range c.HTTPHosts {
+		c.HTTPHosts[i] = strings.ToLower(strings.TrimSpace(host))
+		if strings.ContainsAny(c.HTTPHosts[i], "/:@ ") || c.HTTPHosts[i] == "" {
+			vars.Fault("HTTP_HOSTS", "want names as a browser shows them, without scheme and port, such as parley.example.org, several separated by commas")
+			break
 		}
 	}
 	// A field whose variable was malformed is zero and has its fault already.
@@ -156,24 +166,14 @@ func (c *Config) checkNATS(vars *settings.Vars) {
 	}
 }
 
-// refuse adds a fault for every variable that Parley does not know or does not support yet.
+// refuse adds a fault for every variable that Parley does not know.
 func (c *Config) refuse(values map[string]string) {
 	known := knownNames()
-	for name, value := range values {
-		reason, refused := unsupported[strings.TrimSuffix(name, "_FILE")]
-		var want string
-		switch {
-		case slices.Contains(known, name):
-			continue
-		case refused && value == "":
-			continue // empty is unset
-		case refused:
-			want = "is not supported by this version: " + reason + "; take it out"
-		default:
-			want = "is unknown" + suggestion(name, known)
+	for name := range values {
+		if !slices.Contains(known, name) {
+			// The value may be a secret under a misspelt name: it is not shown.
+			c.faults = append(c.faults, settings.Fault{Variable: Prefix + name, Want: "is unknown" + suggestion(name, known)})
 		}
-		// The value may be a secret under a misspelt name: it is not shown.
-		c.faults = append(c.faults, settings.Fault{Variable: Prefix + name, Want: want})
 	}
 }
 

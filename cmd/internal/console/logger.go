@@ -41,7 +41,8 @@ func (t traced) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (t traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{t.Handler.WithAttrs(attrs)} }
-func (t traced) WithGroup(name string) slog.Handler       { return traced{t.Handler.WithGroup(name)} }
+
+func (t traced) WithGroup(name string) slog.Handler { return traced{t.Handler.WithGroup(name)} }
 
 // cleaner rewrites every value that can hold text, whatever its type.
 func cleaner(redact func(string) string) func([]string, slog.Attr) slog.Attr {

@@ -77,8 +77,6 @@ type question struct {
 
 const (
 	defaultEvery = 5 * time.Second
-	// HealthRole begins the keys of the members' bucket that are written only to see whether they can be; it is no role.
-	HealthRole = "health"
 	// askLimit is how long one answer is waited for.
 	askLimit = 3 * time.Second
 	// longestSilence is the longest time between two tries of a question that is not answered.
@@ -101,7 +99,7 @@ func NewWatch(p Process, o WatchOptions) *Watch {
 	}
 	w := &Watch{process: p, options: o, log: o.Logger, due: make(dueSince)}
 	if w.options.Write == nil {
-		w.options.Write = w.put(HealthRole + "." + strings.ToLower(rand.Text()))
+		w.options.Write = w.put(broker.HealthMember + "." + strings.ToLower(rand.Text()))
 	}
 	w.questions = w.plan()
 	return w
@@ -276,7 +274,7 @@ func (w *Watch) askMembers(ctx context.Context, v *view) error {
 	}
 	v.members = map[string]int{"poll": 0, "process": 0}
 	for name := range alive {
-		if role, _, _ := strings.Cut(name, "."); role != HealthRole {
+		if role, _, _ := strings.Cut(name, "."); role != broker.HealthMember {
 			v.members[role]++
 		}
 	}

@@ -1,0 +1,100 @@
+// Command load measures Parley beside its own ceilings: each stage beside a bare relay or a bare consumer that does no work, in the same
+// run on the same server, because only such ratios and the processor time of a record mean anything on a machine whose speed drifts.
+//
+// Every stage is a process of its own, so that its processor time and memory are its own: the command starts itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/parley-stream/parley/cmd/internal/load/measure"
+)
+
+type cli struct {
+	JSON     bool        `name:"json" help:"Print JSON."`
+	Pipeline pipelineCmd `cmd:"" help:"Measure each stage and the whole way from a simulated vendor to files, beside their ceilings."`
+}
+
+type pipelineCmd struct {
+	Records    int      `default:"200000" help:"Records (${default}), 2 KiB each."`
+	Duplicates int      `default:"10" help:"Percent of them that repeat an earlier one (${default})."`
+	Server     []string `default:"external" enum:"external,embedded" help:"Where the NATS server is: external (a process of its own), embedded (${default})."`
+	Sync       []string `default:"default" enum:"default,always" help:"When the server syncs its disk: default (every two minutes), always (${default})."`
+	Stage      []string `help:"Only these stages, and what they need: ${stages}."`
+	Runs       int      `default:"1" help:"How often everything is measured; the medians are shown (${default})."`
+	CPUProfile string   `name:"cpuprofile" help:"Folder for a processor profile of each stage."`
+	Guard      bool     `help:"Fail if a stage has fallen far below what it should reach of its ceiling."`
+}
+
+func (c *pipelineCmd) Run(ctx context.Context, out *output) error {
+	if c.Records < 1000 || c.Duplicates < 0 || c.Duplicates > 90 || c.Runs < 1 {
+		return usageError{errors.New("--records: want at least 1000; --duplicates: want 0 to 90; --runs: want at least 1")}
+	}
+	report, err := measure.Pipeline(ctx, measure.Options{
+		Records: c.Records, Duplicates: c.Duplicates, Servers: c.Server, Syncs: c.Sync, Stages: c.Stage, Runs: c.Runs, Profiles: c.CPUProfile, Log: os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if err := out.print(report); err != nil || !c.Guard {
+		return err
+	}
+	return report.Guard()
+}
+
+type output struct{ json bool }
+
+func (o *output) print(r measure.Report) error {
+	if o.json {
+		return r.JSON(os.Stdout)
+	}
+	return r.Table(os.Stdout)
+}
+
+type usageError struct{ error }
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if job, is := measure.Child(os.Args); is {
+		if err := job(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			return 1
+		}
+		return 0
+	}
+	var c cli
+	var out output
+	parser, err := kong.New(&c, kong.Name("load"), kong.UsageOnError(), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(&out),
+		kong.Description("Measures Parley beside its own ceilings."), kong.Vars{"stages": measure.StageNames()})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		return 1
+	}
+	command, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		return 2
+	}
+	out.json = c.JSON
+	err = command.Run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+	}
+	if wrong := (usageError{}); errors.As(err, &wrong) {
+		return 2
+	}
+	if err != nil {
+		return 1
+	}
+	return 0
+}

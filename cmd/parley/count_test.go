@@ -1,0 +1,107 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/processors"
+)
+
+// A processor that cannot write its index has stored events that come again from RAW: a run's summary tells them all the same.
+func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: dir, SyncInterval: time.Minute, Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	limitIndex := func(size int32) {
+		t.Helper()
+		address, err := os.ReadFile(filepath.Join(dir, "address"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc, err := nats.Connect(string(address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := js.Stream(t.Context(), broker.State)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.CachedInfo().Config
+		c.MaxMsgSize = size
+		if _, err := js.UpdateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limitIndex(1)
+	r, err := processors.NewRunner(t.Context(), b, processors.Options{Normalizers: map[string]processors.Normalizer{
+		"acme": func(r *events.Record) (events.Entity, error) {
+			return &events.Conversation{Base: events.NewBase(r), Subject: "x"}, nil
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 300
+	messages := make([]broker.Message, 2*count) // each of them twice
+	for i := range messages {
+		record := &events.Record{Vendor: "acme", Source: "eu", Stream: "chats", Key: fmt.Sprint(i % count), RequestedAt: time.Unix(int64(i), 0)}
+		e, err := events.NewRawEvent(record, fmt.Sprint(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages[i] = broker.Message{Subject: events.RawSubject(record), Header: map[string][]string{}, Data: e.Data}
+		e.SetHeaders(messages[i].Header)
+	}
+	for _, result := range b.Publish(t.Context(), messages) {
+		if result.Err != nil {
+			t.Fatal(result.Err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = r.Run(ctx) })
+	defer wg.Wait()
+	defer cancel()
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !is(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("not within a minute: %s", what)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+	}
+	until("the events are stored", func() bool {
+		state, err := b.StreamState(t.Context(), broker.Events)
+		return err == nil && state.Messages == count
+	})
+	limitIndex(-1)
+	until("everything is processed", func() bool {
+		left, err := b.Unprocessed(t.Context())
+		return err == nil && left == 0
+	})
+	if got := r.Counts()[processors.CountKey{Vendor: "acme", Kind: events.KindConversation}]; got.Events != count || got.Duplicates != count {
+		t.Errorf("counted are %+v; want %d events and as many duplicates", got, count)
+	}
+}
