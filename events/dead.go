@@ -32,6 +32,9 @@ const (
 // again, although the same record was one a moment ago.
 const HeaderReplayOf = "X-Parley-Replay-Of"
 
+// HeaderReason is the header of a dead letter that says why.
+const HeaderReason = deadError
+
 // natsPrefix begins the headers that instruct the server or that it adds; of a failed message they must not be sent again.
 const (
 	natsPrefix = "Nats-"

@@ -21,6 +21,7 @@ const (
 	KindRating       Kind = "rating"
 	KindSLA          Kind = "sla"
 	KindEmail        Kind = "email"
+	KindMessage      Kind = "message" // only where PARLEY_MESSAGE_EVENTS is on
 	KindAgent        Kind = "agent"
 	KindAccount      Kind = "account"
 	KindDepartment   Kind = "department"
@@ -37,7 +38,7 @@ const (
 // Kinds lists every canonical kind.
 func Kinds() []Kind {
 	return []Kind{
-		KindConversation, KindMetric, KindActivity, KindPresence, KindRating, KindSLA, KindEmail,
+		KindConversation, KindMetric, KindActivity, KindPresence, KindRating, KindSLA, KindEmail, KindMessage,
 		KindAgent, KindAccount, KindDepartment, KindSite, KindTag, KindContact, KindGroup,
 		KindMembership, KindArticle, KindCategory, KindApplication,
 	}
@@ -137,6 +138,40 @@ func Digest(content []byte) string {
 // Ptr gives a pointer to a value; it fills the optional fields of the kinds, whose nil
 // means "unknown" and whose zero is a real zero.
 func Ptr[T any](v T) *T { return &v }
+
+// DecodeContent reads the canonical JSON of an entity of a kind; numbers of free-form values are json.Number. The error is Permanent.
+func DecodeContent(kind Kind, content []byte) (Entity, error) {
+	e := newEntity(kind)
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.UseNumber()
+	if err := dec.Decode(e); err != nil {
+		return nil, Permanent(fmt.Errorf("decode %s: %w", kind, err))
+	}
+	return e, nil
+}
+
+func newEntity(kind Kind) Entity {
+	switch kind {
+	case KindConversation:
+		return &Conversation{}
+	case KindMetric:
+		return &Metric{}
+	case KindActivity:
+		return &Activity{}
+	case KindPresence:
+		return &Presence{}
+	case KindRating:
+		return &Rating{}
+	case KindSLA:
+		return &SLA{}
+	case KindEmail:
+		return &Email{}
+	case KindMessage:
+		return &SingleMessage{}
+	default:
+		return &Reference{Of: kind}
+	}
+}
 
 // firstTime returns the first time that is set.
 func firstTime(times ...time.Time) time.Time {

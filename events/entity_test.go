@@ -175,7 +175,7 @@ func TestEntitiesNameTheirKindAndConversation(t *testing.T) {
 	}
 	base := events.Base{ID: "a:b:c"}
 	for want, entities := range map[string][]events.Entity{
-		"a:b:c": {&events.Conversation{Base: base}, &events.Rating{ConversationID: "a:b:c"}, &events.SLA{ConversationID: "a:b:c"}, &events.Email{ConversationID: "a:b:c"}},
+		"a:b:c": {&events.Conversation{Base: base}, &events.Rating{ConversationID: "a:b:c"}, &events.SLA{ConversationID: "a:b:c"}, &events.Email{ConversationID: "a:b:c"}, &events.SingleMessage{ConversationID: "a:b:c"}},
 		"":      {&events.Metric{Base: base}, &events.Activity{Base: base}, &events.Presence{Base: base}, &events.Reference{Base: base}, &events.Rating{Base: base}},
 	} {
 		for _, e := range entities {

@@ -1,6 +1,8 @@
 package events
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -77,6 +79,34 @@ func NewEvent(e Entity, r *Record, revision uint64, digest string, content []byt
 		TraceParent:     r.Traceparent,
 		Data:            content,
 	}
+}
+
+// NewTombstone gives the event that says of an entity that it was erased. Its data is the entity's identity alone; belongsTo is the conversation
+// that its order hangs on, or "".
+func NewTombstone(kind Kind, base Base, belongsTo, stream string, revision uint64, at time.Time, traceparent string) (Event, error) {
+	identity, err := json.Marshal(struct {
+		ID       string `json:"id"`
+		Vendor   string `json:"vendor"`
+		Source   string `json:"source"`
+		VendorID string `json:"vendor_id"`
+	}{base.ID, base.Vendor, base.Source, base.VendorID})
+	if err != nil {
+		return Event{}, fmt.Errorf("tombstone of %s: %w", base.ID, err)
+	}
+	return Event{
+		ID:     EntityPath(kind, base.Vendor, base.Source, base.VendorID) + "." + strconv.FormatUint(revision, 10),
+		Source: "/" + base.Vendor + "/" + base.Source, Type: TypePrefix + string(kind) + deleted, Subject: base.VendorID,
+		Time: at.UTC(), DataSchema: SchemaPrefix + string(kind) + ":v1", DataContentType: ContentJSON, Revision: revision,
+		Vendor: base.Vendor, Stream: stream, PartitionKey: cmp.Or(belongsTo, base.ID), TraceParent: traceparent, Data: identity,
+	}, nil
+}
+
+// deleted ends the type of an erasure's event.
+const deleted = ".deleted"
+
+// Deleted tells whether an event says that its entity was erased.
+func (e *Event) Deleted() bool {
+	return strings.HasPrefix(e.Type, TypePrefix) && strings.HasSuffix(e.Type, deleted)
 }
 
 // NewRawEvent gives the RAW event of a record under an id that is unique within its source.

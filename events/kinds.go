@@ -1,6 +1,9 @@
 package events
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Times are UTC and zero when unknown; durations are seconds. A nil pointer, an empty
 // string, list or map means unknown and is left out of the encoding.
@@ -326,3 +329,54 @@ func (*Email) Version() time.Time { return time.Time{} }
 
 // Conversation implements Entity.
 func (e *Email) Conversation() string { return e.ConversationID }
+
+// SingleMessage is one message of a conversation as an entity of its own, for subscribers that work on messages. It says nothing that
+// the conversation's event does not say.
+type SingleMessage struct {
+	Base
+	ConversationID string    `json:"conversation_id,omitempty"`
+	MessageID      string    `json:"message_id,omitempty"` // the vendor's own
+	At             time.Time `json:"at,omitzero"`
+	Author         *Author   `json:"author,omitempty"`
+	Type           string    `json:"type,omitempty"`
+	VendorType     string    `json:"vendor_type,omitempty"`
+	Text           string    `json:"text,omitempty"`
+}
+
+// Single gives each message of a conversation as an entity, in their order. Its vendor_id is <conversation>/<id of the message>, or where
+// the vendor gives none, or gives it twice, <conversation>/#<position, from 0>.
+func (c *Conversation) Single() []SingleMessage {
+	single := make([]SingleMessage, len(c.Messages))
+	taken := make(map[string]bool, len(c.Messages))
+	for i := range c.Messages {
+		m := &c.Messages[i]
+		id := m.ID
+		if id == "" || taken[id] {
+			id = "#" + strconv.Itoa(i)
+		}
+		for taken[id] {
+			id += "#" // a vendor's id may look like a position
+		}
+		taken[id] = true
+		key := c.VendorID + "/" + id
+		single[i] = SingleMessage{
+			Base: Base{
+				ID: CanonicalID(c.Vendor, c.Source, key), Vendor: c.Vendor, Source: c.Source, VendorID: key, Attributes: m.Attributes,
+			},
+			ConversationID: c.ID, MessageID: m.ID, At: m.At, Author: m.Author, Type: m.Type, VendorType: m.VendorType, Text: m.Text,
+		}
+	}
+	return single
+}
+
+// Kind implements Entity.
+func (*SingleMessage) Kind() Kind { return KindMessage }
+
+// OccurredAt implements Entity.
+func (m *SingleMessage) OccurredAt() time.Time { return m.At }
+
+// Version implements Entity.
+func (*SingleMessage) Version() time.Time { return time.Time{} }
+
+// Conversation implements Entity.
+func (m *SingleMessage) Conversation() string { return m.ConversationID }

@@ -19,24 +19,11 @@ import (
 
 // entityOf gives an empty entity of a kind.
 func entityOf(k events.Kind) events.Entity {
-	switch k {
-	case events.KindConversation:
-		return &events.Conversation{}
-	case events.KindMetric:
-		return &events.Metric{}
-	case events.KindActivity:
-		return &events.Activity{}
-	case events.KindPresence:
-		return &events.Presence{}
-	case events.KindRating:
-		return &events.Rating{}
-	case events.KindSLA:
-		return &events.SLA{}
-	case events.KindEmail:
-		return &events.Email{}
-	default:
-		return &events.Reference{Of: k}
+	e, err := events.DecodeContent(k, []byte("{}"))
+	if err != nil {
+		panic(err)
 	}
+	return e
 }
 
 func compileSchema(t testing.TB, k events.Kind) *jsonschema.Schema {

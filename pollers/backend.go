@@ -183,8 +183,8 @@ type jetRaw struct{ *broker.Broker }
 func (r jetRaw) Pipeline(ctx context.Context) pipeline { return r.Broker.Pipeline(ctx) }
 
 func (r jetRaw) Bury(ctx context.Context, m broker.Message) (bool, error) {
-	result := r.Publish(ctx, []broker.Message{m})[0]
-	return !result.Duplicate, result.Err
+	result := r.Broker.Bury(ctx, m)
+	return !result.Duplicate && !result.Erased, result.Err
 }
 
 type jetMirror struct {

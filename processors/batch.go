@@ -21,13 +21,19 @@ type item struct {
 	entity   events.Entity
 	path     string // <kind>.<vendor>.<source>.<entity>: the end of its subjects
 	content  []byte
-	size     int // of the raw data
+	plain    []byte // the content before enrichment
+	size     int    // of the raw data
+	dataRef  string // where the raw data lies, if not in the message
 	digest   string
 	fence    fence
 	enriched bool
 	stored   bool        // an earlier attempt made the present event of it, and was not counted
 	err      error       // it is a dead letter
 	end      func(error) // of its span; nil: it has none
+	// of is the item whose conversation this one is a message of, and position which.
+	of       *item
+	position int
+	single   []events.SingleMessage // of a completed conversation
 }
 
 // trace begins a record's span where its trace asks for one, under which its event goes on.
@@ -78,6 +84,9 @@ func (p *partition) part(ctx context.Context, items []*item) error {
 	if err != nil {
 		return err
 	}
+	if left, err = p.withMessages(left); err != nil {
+		return err
+	}
 	if err := p.learn(ctx, left); err != nil {
 		return err
 	}
@@ -97,6 +106,7 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 	it := &item{delivery: d}
 	event, err := events.FromMessage(d.Header, d.Data)
 	if err == nil {
+		it.dataRef = event.DataRef
 		err = p.broker.Resolve(ctx, &event)
 		if err != nil && !events.IsPermanent(err) {
 			return nil, err
@@ -116,7 +126,10 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 	}
 	base := it.entity.Common()
 	it.path = events.EntityPath(it.entity.Kind(), base.Vendor, base.Source, base.VendorID)
-	it.digest = events.Digest(it.content)
+	it.plain, it.digest = it.content, p.erased.Key().Content(it.content)
+	if p.isErased(it) {
+		it.err = errErased
+	}
 	it.fence = newFence(it.entity.Version(), it.record.RequestedAt, d.Sequence)
 	return it, nil
 }
@@ -160,9 +173,13 @@ func (p *partition) bury(ctx context.Context, items []*item) (left []*item, err 
 
 func (p *partition) buryOne(ctx context.Context, it *item) error {
 	d := it.delivery
+	if errors.Is(it.err, errErased) {
+		return p.erase(ctx, it)
+	}
 	if d.Stored() {
 		// RAW has it, and DEAD too if it could never be normalised.
 		p.batch.add(Redone{Unreadable: 1, Example: fmt.Sprintf("record %d of %s: %s", d.Sequence, broker.Raw, p.text(it.err.Error()))})
+		it.ended()
 		return nil
 	}
 	dead := events.DeadLetter{
@@ -182,10 +199,13 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 		// A bad record that overlapping windows read again is one dead letter, not one for each reading.
 		header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.record.Fingerprint() + d.Get(events.HeaderReplayOf)}
 	}
-	result := p.broker.Publish(ctx, []broker.Message{{Subject: dead.DeadSubject(), Header: header, Data: d.Data}})[0]
+	result := p.broker.Bury(ctx, broker.Message{Subject: dead.DeadSubject(), Header: header, Data: d.Data})
 	if result.Err != nil {
 		p.doubt(it)
 		return fmt.Errorf("dead-letter record %d: %w", d.Sequence, result.Err)
+	}
+	if result.Erased {
+		return p.erase(ctx, it)
 	}
 	again := result.Duplicate && !p.doubtful[d.Sequence]
 	delete(p.doubtful, d.Sequence)
@@ -271,9 +291,7 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 		if attempt == maxRepairs {
 			return fmt.Errorf("events of %d entities are refused again and again: another processor writes them", len(waiting))
 		}
-		changed := p.changed(waiting)
-		p.enrich(changed)
-		changed, err := p.bury(ctx, changed)
+		changed, err := p.bury(ctx, p.enrich(p.changed(waiting)))
 		if err != nil {
 			return err
 		}
@@ -300,8 +318,11 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 		if it.err != nil {
 			continue // it is a dead letter by now
 		}
-		delete(p.doubtful, it.delivery.Sequence)
 		p.tally(it, emitted[it] || it.stored)
+		if it.of != nil {
+			continue // the conversation's record stands for it, in this round or a later one
+		}
+		delete(p.doubtful, it.delivery.Sequence)
 		it.ended()
 		if err := it.delivery.Ack(); err != nil {
 			return fmt.Errorf("acknowledge: %w", err)
@@ -313,7 +334,9 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 // doubt notes items that may have become events, or dead letters, and are not counted as such: what comes again of them is no duplicate.
 func (p *partition) doubt(items ...*item) {
 	for _, it := range items {
-		p.doubtful[it.delivery.Sequence] = true
+		if !it.delivery.Stored() {
+			p.doubtful[it.delivery.Sequence] = true
+		}
 	}
 }
 
@@ -340,7 +363,17 @@ func (p *partition) changed(items []*item) (changed []*item) {
 		// What is normalised again may say something else of the very reading that its present state came from.
 		newer := order > 0 || it.delivery.Stored() && it.fence.sameReading(known.fence)
 		it.stored = it.stored || order == 0 && p.doubtful[it.delivery.Sequence]
+		if newer && known.digest != it.digest && known.digest == events.Digest(it.plain) {
+			// It was made before digests had a key. The content is known, and its digest with the key replaces the other.
+			known.digest = it.digest
+			p.dirty[it.path] = true
+		}
 		switch {
+		case known.digest == erasedDigest:
+			if it.of == nil { // a message goes with its conversation
+				it.err = errErased
+				changed = append(changed, it)
+			}
 		case known.revision == 0 || (newer && known.digest != it.digest):
 			changed = append(changed, it)
 		case newer:

@@ -61,30 +61,42 @@ func mark(e events.Entity, attribute string, what ...string) {
 	}
 }
 
-// enrich completes items that will be published, each once, however often its publication is tried. One that the guard refuses
-// has an error afterwards.
-func (p *partition) enrich(items []*item) {
-	if len(p.options.Enrichers) == 0 && p.options.Guard == nil {
-		return
-	}
+// enrich completes items that will be published, each once, however often its publication is tried, and gives what goes on. One that the
+// guard refuses has an error afterwards; a message of which nothing is left is left out.
+func (p *partition) enrich(items []*item) (left []*item) {
 	for _, it := range items {
-		if it.enriched {
+		if it.of == nil {
+			p.enrichOne(it)
+			left = append(left, it)
 			continue
 		}
-		it.enriched = true
-		for _, e := range p.options.Enrichers {
-			if err := p.try(e.Name(), func() error { return e.Enrich(it.entity) }); err != nil {
-				mark(it.entity, AttributeFailed, e.Name())
-				p.log.Debug("an enrichment failed; its event says so", "enricher", e.Name(), "raw sequence", it.delivery.Sequence, "error", p.text(err.Error()))
-			}
+		switch {
+		case it.enriched || p.complete(it):
+			left = append(left, it)
+		case it.of.err != nil && !slices.Contains(left, it.of):
+			left = append(left, it.of) // it is a dead letter, although it did not change
 		}
-		if g := p.options.Guard; g != nil {
-			if it.err = p.try("privacy policy", func() error { return g.Treat(it.entity) }); it.err != nil {
-				continue
-			}
-		}
-		it.content, it.err = events.EncodeContent(it.entity)
 	}
+	return left
+}
+
+func (p *partition) enrichOne(it *item) {
+	if it.enriched || it.err != nil || len(p.options.Enrichers) == 0 && p.options.Guard == nil {
+		return
+	}
+	it.enriched = true
+	for _, e := range p.options.Enrichers {
+		if err := p.try(e.Name(), func() error { return e.Enrich(it.entity) }); err != nil {
+			mark(it.entity, AttributeFailed, e.Name())
+			p.log.Debug("an enrichment failed; its event says so", "enricher", e.Name(), "raw sequence", it.delivery.Sequence, "error", p.text(err.Error()))
+		}
+	}
+	if g := p.options.Guard; g != nil {
+		if it.err = p.try("privacy policy", func() error { return g.Treat(it.entity) }); it.err != nil {
+			return
+		}
+	}
+	it.content, it.err = events.EncodeContent(it.entity)
 }
 
 // try makes an error of a panic.

@@ -81,7 +81,11 @@ func TestEnrichersWorkInTheirOrderAndAnUnchangedRecordStaysUnchangedWhenTheyDoNo
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := events.Digest(plain); all[0].Digest != want {
+	key, err := b.DigestKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := key.Content(plain); all[0].Digest != want {
 		t.Errorf("digest %s; want %s, that of the content before", all[0].Digest, want)
 	}
 }

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -160,25 +158,6 @@ func (q *Reprocess) Progress(ctx context.Context, b *broker.Broker) (sum Redone,
 // slice is how long new records wait for those that are done again.
 const slice = 2 * time.Second
 
-// requests are what is asked to be normalised again, and how far that is, as a mirror of their bucket tells it. It is safe for concurrent use.
-type requests struct {
-	mirror *broker.Mirror
-
-	mu    sync.Mutex
-	known map[string]broker.Entry
-}
-
-func (q *requests) entries() map[string]broker.Entry {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for key, entry := range q.mirror.Changes() {
-		if q.known[key] = entry; entry.Revision == 0 {
-			delete(q.known, key) // it was deleted
-		}
-	}
-	return maps.Clone(q.known)
-}
-
 // followRequests keeps what is asked for at hand until the context ends, and gives the function that waits for that.
 func (r *Runner) followRequests(ctx context.Context) (wait func()) {
 	done := make(chan struct{})
@@ -186,7 +165,7 @@ func (r *Runner) followRequests(ctx context.Context) (wait func()) {
 		defer close(done)
 		bucket := r.requestBucket(ctx)
 		if bucket != nil {
-			_ = bucket.Follow(ctx, r.asked.mirror) // its only error is the context's
+			_ = r.asked.Follow(ctx, bucket) // its only error is the context's
 		}
 	}()
 	return func() { <-done }
@@ -209,7 +188,7 @@ func (r *Runner) requestBucket(ctx context.Context) *broker.Bucket {
 
 // reprocess goes on with what is asked for, for a slice of time.
 func (p *partition) reprocess(ctx context.Context) error {
-	for key, entry := range p.asked.entries() {
+	for key, entry := range p.asked.Entries() {
 		if strings.Contains(key, ".") {
 			continue // a partition's progress
 		}

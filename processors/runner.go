@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ type Options struct {
 	// published. A nil Guard lets everything through.
 	Enrichers []Enricher
 	Guard     Guard
+	// MessageEvents adds an event for each message of a conversation.
+	MessageEvents bool
 	// Encode changes an event's data from JSON to another encoding; nil leaves JSON.
 	Encode func(*events.Event) error
 	// CacheBytes bounds the memory of last states, over all partitions; 0 is 64 MiB.
@@ -43,8 +46,9 @@ type Runner struct {
 	log     *slog.Logger
 	id      string
 	members *broker.Bucket
+	erased  *broker.Erased
 	// asked holds what is to be normalised again, and how far that is.
-	asked requests
+	asked *broker.Copy
 
 	mu     sync.Mutex
 	counts map[CountKey]Counts
@@ -61,9 +65,15 @@ type CountKey struct {
 }
 
 // Counts are what a Runner did.
-type Counts struct{ Events, Duplicates, DeadLetters int }
+type Counts struct {
+	Events, Duplicates, DeadLetters int
+	// Erased are records of persons who were erased: they are dropped.
+	Erased int
+}
 
 const (
+	// memberPrefix begins a processor's name among the members.
+	memberPrefix = "process."
 	// look is how often a process says that it is alive and looks who else is.
 	look = broker.MemberTTL / 5
 	// entryBytes is about what one cached state takes, keys and map included.
@@ -90,9 +100,13 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 	if err != nil {
 		return nil, err
 	}
+	erased, err := b.Erased(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return &Runner{
-		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members,
-		asked:  requests{mirror: broker.NewMirror(), known: make(map[string]broker.Entry)},
+		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members, erased: erased,
+		asked:  broker.NewCopy(),
 		counts: make(map[CountKey]Counts), turns: make(map[int]time.Time),
 	}, nil
 }
@@ -107,6 +121,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer r.keepErased(ctx)()
 	learning, stopLearning := context.WithCancel(ctx)
 	defer r.keepLearning(learning)()
 	defer r.followRequests(learning)()
@@ -142,10 +157,12 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // share says that this process is alive and gives its partitions: every n-th, counted over the sorted members.
 func (r *Runner) share(ctx context.Context, partitions int) (mine []int, err error) {
-	if err := r.members.Put(ctx, "process."+r.id, []byte("1")); err != nil {
+	// Whoever erases a person waits for this: the records of every batch after it meet what was remembered up to there.
+	revision := strconv.FormatUint(r.erased.Revision(), 10)
+	if err := r.members.Put(ctx, memberPrefix+r.id, []byte(revision)); err != nil {
 		return nil, err
 	}
-	all, err := r.members.All(ctx, "process.*")
+	all, err := r.members.All(ctx, memberPrefix+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +171,7 @@ func (r *Runner) share(ctx context.Context, partitions int) (mine []int, err err
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	i := slices.Index(names, "process."+r.id)
+	i := slices.Index(names, memberPrefix+r.id)
 	if i < 0 {
 		return nil, errors.New("the members' bucket does not show what was just put")
 	}
@@ -168,7 +185,7 @@ func (r *Runner) share(ctx context.Context, partitions int) (mine []int, err err
 func (r *Runner) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := r.members.Delete(ctx, "process."+r.id); err != nil {
+	if err := r.members.Delete(ctx, memberPrefix+r.id); err != nil {
 		r.log.Debug("a processor could not say that it left", "error", err.Error())
 	}
 }

@@ -40,6 +40,14 @@ type chat struct {
 	ID      string `json:"id"`
 	Text    string `json:"text"`
 	Updated int64  `json:"updated,omitempty"` // Unix seconds
+	Lines   []line `json:"lines,omitempty"`
+	Email   string `json:"email,omitempty"` // the visitor's
+	Visitor string `json:"visitor,omitempty"`
+}
+
+type line struct {
+	ID   string `json:"id,omitempty"`
+	Text string `json:"text"`
 }
 
 // normalize is that vendor's normaliser.
@@ -55,6 +63,12 @@ func normalize(r *events.Record) (events.Entity, error) {
 		return &events.Reference{Of: events.KindAgent, Base: events.NewBase(r), Name: c.ID}, nil
 	}
 	e := &events.Conversation{Base: events.NewBase(r), Subject: c.Text}
+	if c.Email != "" || c.Visitor != "" {
+		e.Visitor = &events.Visitor{ID: c.Visitor, Email: c.Email}
+	}
+	for i, l := range c.Lines {
+		e.Messages = append(e.Messages, events.Message{ID: l.ID, At: epoch.Add(time.Duration(i) * time.Second), Text: l.Text})
+	}
 	if c.Updated > 0 {
 		e.UpdatedAt = time.Unix(c.Updated, 0).UTC()
 	}
@@ -442,7 +456,7 @@ func TestAStateThatAnOwnerOfThePastWritesLateIsRefused(t *testing.T) {
 	_, stop := start(t, b, processors.Options{})
 	raw(t, b, chat{ID: "one", Text: "a"}, 1)
 	drained(t, b)
-	subjects, err := b.Subjects(t.Context(), broker.State, ">")
+	subjects, err := b.Subjects(t.Context(), broker.State, events.StateSubjects+".conversation.>")
 	if err != nil || len(subjects) != 1 {
 		t.Fatalf("%d states, %v; want one", len(subjects), err)
 	}

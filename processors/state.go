@@ -17,6 +17,9 @@ const headerFence = "Parley-Fence"
 // maxAhead is how far a vendor's clock or zone may be ahead of ours.
 const maxAhead = 25 * time.Hour
 
+// erasedDigest stands in the state of an entity whose person was erased: nothing of it is emitted again.
+const erasedDigest = "erased"
+
 // fence orders readings of one entity: by the vendor's own time of change where there is one, then by when the vendor was
 // asked, then by RAW's sequence. A reading that is not newer than the last one that counted is dropped: an older
 // fetch that arrives late never overwrites a newer one.
@@ -108,6 +111,9 @@ func stateOf(m broker.Message) (s state, err error) {
 		return s, err
 	}
 	s = state{sequence: m.Sequence, revision: e.Revision, digest: e.Digest}
+	if e.Deleted() {
+		s.digest = erasedDigest
+	}
 	s.fence, err = parseFence(m.Get(headerFence))
 	return s, err
 }

@@ -49,6 +49,9 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 
 // read makes the event of a delivery; false when it was dead-lettered instead.
 func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
+	if o.options.Replay && o.dropErased(ctx, d) {
+		return Item{}, false
+	}
 	e, err := events.FromMessage(d.Header, d.Data)
 	if err != nil {
 		o.bury(ctx, d, 1, fmt.Errorf("read event: %w", err))
@@ -69,6 +72,25 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 		}
 	}
 	return Item{}, false
+}
+
+// dropErased removes an event that is given again, from a dead letter or from a stream that was restored, whose person was erased.
+func (o *ownership) dropErased(ctx context.Context, d *broker.Delivery) bool {
+	for ctx.Err() == nil {
+		erased, err := o.broker.OfErased(ctx, d.Message)
+		if err == nil && erased {
+			err = o.broker.Remove(ctx, o.stream, d.Sequence)
+		}
+		if !o.attempt(ctx, "look for the erased", err) {
+			continue
+		}
+		if erased {
+			_ = d.Ack()
+			delete(o.held, d.Sequence)
+		}
+		return erased
+	}
+	return false
 }
 
 // deliver hands items over until they are taken. An event that the destination refuses for good leaves the batch; the others stay in order.
@@ -158,5 +180,5 @@ func (o *ownership) publishDead(ctx context.Context, m broker.Message) error {
 			return err
 		}
 	}
-	return o.broker.Publish(ctx, []broker.Message{m})[0].Err
+	return o.broker.Bury(ctx, m).Err
 }

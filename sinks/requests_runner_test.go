@@ -167,10 +167,10 @@ type dyingBroker struct {
 	die func()
 }
 
-func (d *dyingBroker) Publish(ctx context.Context, m []broker.Message) []broker.Result {
-	results := d.Broker.Publish(ctx, m)
+func (d *dyingBroker) Bury(ctx context.Context, m broker.Message) broker.Result {
+	result := d.Broker.Bury(ctx, m)
 	d.die()
-	return []broker.Result{{Sequence: results[0].Sequence, Err: errors.New("the answer was lost")}}
+	return broker.Result{Sequence: result.Sequence, Err: errors.New("the answer was lost")}
 }
 
 func TestACrashBetweenADeadLetterAndItsAcknowledgementLeavesOne(t *testing.T) {

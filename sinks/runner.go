@@ -17,9 +17,11 @@ import (
 // Broker is what a Runner needs of the broker.
 type Broker interface {
 	Consumer(ctx context.Context, c broker.ConsumerConfig) (*broker.Consumer, error)
-	Publish(ctx context.Context, messages []broker.Message) []broker.Result
 	Resolve(ctx context.Context, e *events.Event) error
 	Offload(ctx context.Context, e *events.Event) error
+	Bury(ctx context.Context, m broker.Message) broker.Result
+	OfErased(ctx context.Context, m broker.Message) (bool, error)
+	Remove(ctx context.Context, stream string, sequence uint64) error
 	Bucket(ctx context.Context, name string) (*broker.Bucket, error)
 	StreamState(ctx context.Context, stream string) (broker.StreamState, error)
 }

@@ -372,15 +372,15 @@ type deadBroker struct {
 	tries int
 }
 
-func (d *deadBroker) Publish(ctx context.Context, m []broker.Message) []broker.Result {
+func (d *deadBroker) Bury(ctx context.Context, m broker.Message) broker.Result {
 	if d.tries++; d.tries <= d.fails {
 		state, err := d.ConsumerState(ctx, broker.Events, "sink-hook")
 		if err != nil || state.AckFloor != 0 {
 			d.t.Errorf("before the dead letter is stored: %+v, %v; want nothing acknowledged", state, err)
 		}
-		return []broker.Result{{Err: errors.New("no responders")}}
+		return broker.Result{Err: errors.New("no responders")}
 	}
-	return d.Broker.Publish(ctx, m)
+	return d.Broker.Bury(ctx, m)
 }
 
 func TestADeadLetterIsStoredBeforeItsEventIsAcknowledged(t *testing.T) {

@@ -40,6 +40,7 @@ type cli struct {
 	Pause      pauseCmd      `cmd:"" help:"Have a sink deliver nothing, wherever it runs; its backlog waits."`
 	Resume     resumeCmd     `cmd:"" help:"Have a paused sink go on."`
 	Dlq        dlqCmd        `cmd:"" help:"Dead letters: list, explain, replay, drop."`
+	Forget     forgetCmd     `cmd:"" help:"Erase a person from everything that is stored, and tell sinks and subscribers."`
 	Tail       tailCmd       `cmd:"" help:"Show events as they come."`
 	Provision  provisionCmd  `cmd:"" help:"Make the streams and consumers that roles with permissions of their own take."`
 	Identities identitiesCmd `cmd:"" help:"Make an identity on NATS for each role, for deploy/nats."`
@@ -278,6 +279,20 @@ func (c *dlqDropCmd) Run(ctx context.Context) error {
 		return err
 	}
 	return withApp(func(a *app.App) error { return a.DropDead(ctx, f, c.DryRun) })
+}
+
+type forgetCmd struct {
+	Visitor string `required:"" help:"The person's e-mail address, or id as a visitor or customer."`
+	Source  string `help:"Only in this source; an id needs it where there are several."`
+	DryRun  bool   `help:"Only say what would be erased."`
+	Yes     bool   `help:"Erase without asking."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+func (c *forgetCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error {
+		return a.Forget(ctx, app.ForgetRequest{Visitor: c.Visitor, Source: c.Source, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON}, os.Stdin)
+	})
 }
 
 type tailCmd struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -257,5 +258,54 @@ func (m *Mirror) apply(k *Bucket, message *Message) {
 	m.changes[key] = entry
 	if m.known[key] = true; entry.Revision == 0 {
 		delete(m.known, key)
+	}
+}
+
+// Copy is all that a bucket holds, as a mirror tells it. It may lag by a moment, and is safe for concurrent use.
+type Copy struct {
+	mirror *Mirror
+
+	mu      sync.Mutex
+	entries map[string]Entry
+}
+
+// NewCopy gives an empty one; Follow keeps it current.
+func NewCopy() *Copy { return &Copy{mirror: NewMirror(), entries: make(map[string]Entry)} }
+
+// Follow keeps the copy current until the context ends, whose error it returns.
+func (c *Copy) Follow(ctx context.Context, k *Bucket) error { return k.Follow(ctx, c.mirror) }
+
+// Ready is closed once the copy holds what was there at its start.
+func (c *Copy) Ready() <-chan struct{} { return c.mirror.Ready() }
+
+// Entries gives what the bucket holds, by key.
+func (c *Copy) Entries() map[string]Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.update()
+	return maps.Clone(c.entries)
+}
+
+func (c *Copy) has(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.update()
+	_, there := c.entries[key]
+	return there
+}
+
+func (c *Copy) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.update()
+	return len(c.entries)
+}
+
+// update takes over what changed; under mu.
+func (c *Copy) update() {
+	for key, entry := range c.mirror.Changes() {
+		if c.entries[key] = entry; entry.Revision == 0 {
+			delete(c.entries, key)
+		}
 	}
 }

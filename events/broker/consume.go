@@ -357,6 +357,8 @@ func (c *Consumer) Release(ctx context.Context) error {
 type ConsumerState struct {
 	// AckFloor is the stream sequence up to which everything is acknowledged.
 	AckFloor uint64
+	// Delivered is the last that was delivered.
+	Delivered uint64
 	// Unacked messages are delivered and not acknowledged; Pending ones are not delivered yet.
 	Unacked, Pending uint64
 	// Pinned tells whether some process owns a pinned consumer. Nobody becomes the owner without a delivery: where what is left is all
@@ -379,7 +381,7 @@ func (b *Broker) ConsumerState(ctx context.Context, stream, name string) (Consum
 	info := cons.CachedInfo()
 	pinned := slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
 	return ConsumerState{
-		AckFloor: info.AckFloor.Stream, Unacked: uint64(info.NumAckPending), Pending: info.NumPending, Pinned: pinned,
+		AckFloor: info.AckFloor.Stream, Delivered: info.Delivered.Stream, Unacked: uint64(info.NumAckPending), Pending: info.NumPending, Pinned: pinned,
 	}, nil
 }
 

@@ -33,6 +33,7 @@ const (
 type Result struct {
 	Sequence  uint64
 	Duplicate bool
+	Erased    bool  // it was of a person who was erased, and is gone; see Bury
 	Err       error // ErrConflict, ErrFull, or the connection's
 }
 

@@ -84,6 +84,10 @@ func parse(policy string) (rules []rule, faults []string) {
 			r.kind, name = events.Kind(kind), rest
 		}
 		r.path = strings.Split(name, ".")
+		if r.kind == events.KindMessage {
+			fault("%q: message events follow the rules of conversation:messages; want such as messages.text=drop", part)
+			continue
+		}
 		if r.kind != "" && !slices.Contains(events.Kinds(), r.kind) {
 			fault("%q: there is no kind %q", part, r.kind)
 			continue
@@ -106,6 +110,11 @@ func parse(policy string) (rules []rule, faults []string) {
 	return rules, faults
 }
 
+// ruled are the kinds that rules are for. A message event is treated as the message of its conversation.
+func ruled() []events.Kind {
+	return slices.DeleteFunc(events.Kinds(), func(k events.Kind) bool { return k == events.KindMessage })
+}
+
 // check says what is wrong with a rule; "" when nothing is.
 func (r *rule) check() string {
 	if slices.Contains(r.path, "") {
@@ -117,7 +126,7 @@ func (r *rule) check() string {
 	if slices.Contains(required, strings.Join(r.path, ".")) && r.action == drop {
 		return strings.Join(r.path, ".") + " cannot be absent"
 	}
-	kinds := events.Kinds()
+	kinds := ruled()
 	if r.kind != "" {
 		kinds = []events.Kind{r.kind}
 	}

@@ -30,6 +30,7 @@
 //
 // # Limits
 //
+// A message event (PARLEY_MESSAGE_EVENTS) is made of the treated conversation: it has what messages.… lets through, and no rules of its own.
 // id, vendor, source and vendor_id cannot be changed, and stand in subjects: where a vendor's id is an e-mail address (LiveChat's agents in
 // reports), it is published. Numbers, times and words of a fixed list can be kept or dropped alone, and pass rules for what holds them
 // that say otherwise; fields that a schema requires pass *=drop. A first name alone, a nickname or a misspelt address is not found in text. Mask
@@ -92,7 +93,7 @@ func New(policy, key string) (*Policy, []Fault) {
 	p := &Policy{rules: rules, key: []byte(key), plans: make(map[events.Kind][]field)}
 	id := sha256.Sum256([]byte("parley privacy key\n" + key))
 	p.keyID = hex.EncodeToString(id[:4])
-	for _, kind := range events.Kinds() {
+	for _, kind := range ruled() {
 		p.plans[kind] = p.plan(kind)
 	}
 	return p, nil
@@ -146,6 +147,9 @@ func (*Policy) Log(text string) string { return maskEmails(text) }
 
 // Treat implements processors.Guard.
 func (p *Policy) Treat(e events.Entity) (err error) {
+	if m, ok := e.(*events.SingleMessage); ok {
+		return p.treatSingle(m)
+	}
 	kind := e.Kind()
 	plan, known := p.plans[kind]
 	if !known {
@@ -159,6 +163,24 @@ func (p *Policy) Treat(e events.Entity) (err error) {
 		t.hideEchoes(v, plan)
 	}
 	return t.err
+}
+
+// treatSingle treats a message event like its conversation with this message alone.
+func (p *Policy) treatSingle(m *events.SingleMessage) error {
+	c := events.Conversation{Base: m.Base, Messages: []events.Message{{
+		ID: m.MessageID, At: m.At, Author: m.Author, Type: m.Type, VendorType: m.VendorType, Text: m.Text, Attributes: m.Attributes,
+	}}}
+	c.Attributes = nil
+	if err := p.Treat(&c); err != nil {
+		return err
+	}
+	treated := events.SingleMessage{Base: c.Base, ConversationID: m.ConversationID}
+	for _, left := range c.Messages {
+		treated.MessageID, treated.At, treated.Author, treated.Type = left.ID, left.At, left.Author, left.Type
+		treated.VendorType, treated.Text, treated.Attributes = left.VendorType, left.Text, left.Attributes
+	}
+	*m = treated
+	return nil
 }
 
 // field is one field of a kind's type and what the policy says of it.
@@ -325,8 +347,13 @@ func (*treatment) drop(v reflect.Value, f *field) {
 
 func (t *treatment) list(v reflect.Value, f *field) {
 	if v.Type().Elem().Kind() == reflect.Struct {
+		left := f.action != drop
 		for i := range v.Len() {
 			t.fields(v.Index(i), f.sub)
+			left = left || !v.Index(i).IsZero()
+		}
+		if !left {
+			v.SetZero()
 		}
 		return
 	}
@@ -349,7 +376,9 @@ func (t *treatment) mapped(v reflect.Value, f *field) {
 	}
 	switch m := v.Interface().(type) {
 	case map[string]any:
-		t.free(m, f.path)
+		if t.free(m, f.path); len(m) == 0 {
+			v.SetZero()
+		}
 	case map[string]string:
 		at := append(slices.Clone(f.path), "")
 		for key, value := range m {
@@ -523,6 +552,14 @@ func truncated(s string) string {
 	}
 	prefix, _ := ip.Prefix(bits) // the bits fit
 	return prefix.Addr().String()
+}
+
+// Hashed gives what stands for a value where a rule says hmac; "" where none does.
+func (p *Policy) Hashed(value string) string {
+	if len(p.key) == 0 || value == "" {
+		return ""
+	}
+	return p.hash(value)
 }
 
 func (p *Policy) hash(s string) string {

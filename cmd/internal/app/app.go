@@ -297,7 +297,7 @@ func (a *App) sinkOptions(s sink) sinks.Options {
 }
 
 func (a *App) processorOptions() processors.Options {
-	o := processors.Options{Normalizers: make(map[string]processors.Normalizer), CacheBytes: a.Config.DedupeCache, Enrichers: a.enrichers, Logger: a.Log}
+	o := processors.Options{Normalizers: make(map[string]processors.Normalizer), CacheBytes: a.Config.DedupeCache, Enrichers: a.enrichers, MessageEvents: a.Config.MessageEvents, Logger: a.Log}
 	if a.privacy != nil {
 		o.Guard = a.privacy
 	}

@@ -38,6 +38,9 @@ func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
 	if a.privacy != nil {
 		findings = append(findings, a.finding("privacy", nil, a.privacy.String()))
 	}
+	if a.Config.MessageEvents {
+		findings = append(findings, a.finding("message events", nil, "on: an event for each message, beside its conversation's"))
+	}
 	for _, s := range a.sources {
 		findings = append(findings, a.checkSource(ctx, b, s))
 	}

@@ -119,6 +119,8 @@ type Privacy interface {
 	Log(text string) string
 	// String tells the policy.
 	String() string
+	// Hashed gives what stands for a value where a rule says hmac; "" where none does.
+	Hashed(value string) string
 }
 
 // OpenPrivacy gives nil where no policy is configured, or a wrong one, whose faults it then notes.

@@ -52,6 +52,7 @@ type Config struct {
 	GeoIPDB                       string   // a file; "" is none
 	Privacy                       string   // the policy; "" is none
 	PrivacyKey                    settings.Secret
+	MessageEvents                 bool
 	Sources                       []Source
 	Sinks                         []SinkConf
 

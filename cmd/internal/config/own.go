@@ -40,6 +40,7 @@ type variables struct {
 	GeoIPDB         string          `env:"GEOIP_DB"`
 	Privacy         string          `env:"PRIVACY"`
 	PrivacyKey      settings.Secret `env:"PRIVACY_KEY"`
+	MessageEvents   bool            `env:"MESSAGE_EVENTS"`
 	Sources         []string        `env:"SOURCES"`
 	Sinks           []string        `env:"SINKS"`
 }
@@ -65,6 +66,7 @@ func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources,
 	c.LogFormat = v.LogFormat
 	c.Enrich = c.enrich(vars, v.Enrich)
 	c.GeoIPDB, c.Privacy, c.PrivacyKey = v.GeoIPDB, strings.TrimSpace(v.Privacy), v.PrivacyKey
+	c.MessageEvents = v.MessageEvents
 	if c.Privacy == "" && c.PrivacyKey.Reveal() != "" {
 		vars.Fault("PRIVACY_KEY", "has nothing to do without "+vars.Name("PRIVACY")+"; set that too, or take it out")
 	}

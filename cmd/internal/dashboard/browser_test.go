@@ -510,3 +510,14 @@ func TestPicturesOfEveryView(t *testing.T) {
 		}
 	}
 }
+
+// publishAs stores a revision of a chat of a source of that name and vendor.
+func (b *bench) publishAs(t testing.TB, vendor, id string, messages int, revision uint64) {
+	t.Helper()
+	c := conversation(id, messages)
+	c.ID, c.Vendor, c.Source = events.CanonicalID(vendor, vendor, id), vendor, vendor
+	if revision > 1 {
+		c.Rating = &events.Score{Value: "good", Comment: "quick and kind"}
+	}
+	b.publish(t, c, revision)
+}

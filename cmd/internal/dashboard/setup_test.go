@@ -178,17 +178,6 @@ func (b *bench) publish(t testing.TB, e events.Entity, revision uint64) {
 	b.store(t, m)
 }
 
-// publishAs stores a revision of a chat of a source of that name and vendor.
-func (b *bench) publishAs(t testing.TB, vendor, id string, messages int, revision uint64) {
-	t.Helper()
-	c := conversation(id, messages)
-	c.ID, c.Vendor, c.Source = events.CanonicalID(vendor, vendor, id), vendor, vendor
-	if revision > 1 {
-		c.Rating = &events.Score{Value: "good", Comment: "quick and kind"}
-	}
-	b.publish(t, c, revision)
-}
-
 func (b *bench) store(t testing.TB, m broker.Message) {
 	t.Helper()
 	if r := b.broker.Publish(t.Context(), []broker.Message{m})[0]; r.Err != nil {

@@ -68,6 +68,8 @@ func contents(kind events.Kind) reflect.Type {
 		return reflect.TypeFor[events.SLA]()
 	case events.KindEmail:
 		return reflect.TypeFor[events.Email]()
+	case events.KindMessage:
+		return reflect.TypeFor[events.SingleMessage]()
 	case events.KindAgent, events.KindAccount, events.KindDepartment, events.KindSite, events.KindTag, events.KindContact,
 		events.KindGroup, events.KindMembership, events.KindArticle, events.KindCategory, events.KindApplication:
 		return reflect.TypeFor[reference]()

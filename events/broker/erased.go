@@ -1,0 +1,289 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/parley-stream/parley/events"
+)
+
+const (
+	// keyEntry is where the bucket of the erased holds the installation's key: 32 random bytes, made once.
+	keyEntry = "key"
+	// digestEntry begins the names of the others.
+	digestEntry = "digest."
+	// keyMark is where STATE says with which key its digests were made.
+	keyMark  = events.StateSubjects + ".key"
+	keyBytes = 32
+)
+
+// ErrKeyLost says that the installation's key is not the one that STATE's digests were made with.
+var ErrKeyLost = errors.New("the installation's key is lost: the digests in " + State + " were made with another one, and every entity that is read again " +
+	"would be emitted again; restore the bucket " + ErasedBucket + " from the backup that " + State + " is of, or, to accept that, remove the message on " + keyMark)
+
+// DigestKey gives the installation's key. The first to ask makes it.
+func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
+	bucket, err := b.Bucket(ctx, ErasedBucket)
+	if err != nil {
+		return nil, err
+	}
+	marks, err := b.Last(ctx, State, []string{keyMark})
+	if err != nil {
+		return nil, err
+	}
+	mark, marked := marks[keyMark]
+	entry, err := bucket.Get(ctx, keyEntry)
+	if errors.Is(err, ErrNotFound) && !marked {
+		key := make([]byte, keyBytes)
+		_, _ = rand.Read(key) // never fails
+		if _, err = bucket.Set(ctx, keyEntry, key, 0); err == nil || errors.Is(err, ErrConflict) {
+			entry, err = bucket.Get(ctx, keyEntry) // another may have been first
+		}
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = ErrKeyLost
+	}
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(append([]byte("parley installation key\n"), entry.Value...))
+	name := hex.EncodeToString(sum[:4])
+	if !marked {
+		// Two who write it at once write the same.
+		if err := b.Publish(ctx, []Message{{Subject: keyMark, Data: []byte(name)}})[0].Err; err != nil {
+			return nil, fmt.Errorf("mark %s: %w", State, err)
+		}
+	} else if string(mark.Data) != name {
+		return nil, ErrKeyLost
+	}
+	return events.NewDigestKey(entry.Value), nil
+}
+
+// Erased knows the identifiers whose persons were erased, as digests alone. It is safe for concurrent use; what another process
+// remembers is known a moment later.
+type Erased struct {
+	broker *Broker
+	bucket *Bucket
+	copy   *Copy
+	key    *events.DigestKey
+}
+
+// Erased opens it; Follow keeps it current.
+func (b *Broker) Erased(ctx context.Context) (*Erased, error) {
+	key, err := b.DigestKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bucket, err := b.Bucket(ctx, ErasedBucket)
+	if err != nil {
+		return nil, err
+	}
+	return &Erased{broker: b, bucket: bucket, copy: NewCopy(), key: key}, nil
+}
+
+// Follow keeps it current until the context ends. Ready is closed once it knows what there was.
+func (e *Erased) Follow(ctx context.Context) error { return e.copy.Follow(ctx, e.bucket) }
+
+// Ready is closed once Follow has read what there was.
+func (e *Erased) Ready() <-chan struct{} { return e.copy.Ready() }
+
+// Key is the installation's.
+func (e *Erased) Key() *events.DigestKey { return e.key }
+
+// Revision is how far Follow is: what Remember gave a revision up to this is known.
+func (e *Erased) Revision() uint64 { return e.copy.mirror.revision() }
+
+// Nobody tells whether nobody was ever erased, as far as Follow is.
+func (e *Erased) Nobody() bool { return e.copy.size() < 2 } // the key is an entry, too
+
+// Has tells whether one of these was erased, as far as Follow is.
+func (e *Erased) Has(ids []events.Identifier) bool {
+	for _, id := range ids {
+		if e.copy.has(digestEntry + e.key.Identifier(id)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Digests gives every digest that is remembered, by asking the bucket.
+func (e *Erased) Digests(ctx context.Context) (map[string]bool, error) {
+	entries, err := e.bucket.All(ctx, digestEntry+"*")
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]bool, len(entries))
+	for name := range entries {
+		all[strings.TrimPrefix(name, digestEntry)] = true
+	}
+	return all, nil
+}
+
+// Remember remembers these digests for good, and gives the revision from which every Follow knows them.
+func (e *Erased) Remember(ctx context.Context, digests []string, at time.Time) (revision uint64, err error) {
+	for _, digest := range digests {
+		if _, err := e.bucket.Set(ctx, digestEntry+digest, []byte(at.UTC().Format(time.RFC3339)), 0); err != nil && !errors.Is(err, ErrConflict) {
+			return 0, err
+		}
+	}
+	return e.bucket.last(ctx)
+}
+
+// Bury publishes a dead letter, and takes it back, bytes and all, when it is of a person who was erased: then the result says Erased. The look
+// comes after the publication: whoever erases a person remembers him first and searches DEAD then, so one of the two finds it.
+func (b *Broker) Bury(ctx context.Context, m Message) Result {
+	r := b.Publish(ctx, []Message{m})[0]
+	if r.Err != nil {
+		return r
+	}
+	if r.Erased, r.Err = b.ofErased(ctx, &m); r.Err == nil && r.Erased {
+		r.Err = b.Remove(ctx, Dead, r.Sequence)
+	}
+	return r
+}
+
+// ofErased tells whether a message holds a record or event of a person who was erased, as the bucket knows it now.
+func (b *Broker) ofErased(ctx context.Context, m *Message) (bool, error) {
+	state, err := b.StreamState(ctx, "KV_"+ErasedBucket)
+	if err != nil || state.Messages < 2 {
+		return false, err
+	}
+	key, err := b.DigestKey(ctx)
+	if err != nil {
+		return false, err
+	}
+	told, err := b.Tell(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	subjects := make([]string, 0, len(told.Identifiers))
+	for _, id := range told.Identifiers {
+		subjects = append(subjects, "$KV."+ErasedBucket+"."+digestEntry+key.Identifier(id))
+	}
+	found, err := b.Last(ctx, "KV_"+ErasedBucket, subjects)
+	return len(found) > 0, err
+}
+
+// OfErased tells whether a stored or published message is of a person who was erased.
+func (b *Broker) OfErased(ctx context.Context, m Message) (bool, error) { return b.ofErased(ctx, &m) }
+
+// Told is what a message says of itself, as far as it can be read without its vendor's normaliser.
+type Told struct {
+	// Event has its data inline; Record is what a RAW event holds, Entity what another holds. Each is nil where it cannot be read.
+	Event  *events.Event
+	Record *events.Record
+	Entity events.Entity
+	// DataRef is where the data lay, if not in the message.
+	DataRef     string
+	Identifiers []events.Identifier
+}
+
+// Tell reads a message of RAW, EVENTS, DEAD or the replays. Of what cannot be decoded the bytes are searched. An error is the server's.
+func (b *Broker) Tell(ctx context.Context, m *Message) (t Told, err error) {
+	event, err := events.FromMessage(m.Header, m.Data)
+	if err != nil {
+		t.Identifiers = events.IdentifiersIn("", m.Data)
+		return t, nil //nolint:nilerr // what is no event is searched
+	}
+	t.Event, t.DataRef = &event, event.DataRef
+	if err := b.Resolve(ctx, t.Event); err != nil && !events.IsPermanent(err) {
+		return t, err
+	}
+	_, source, _ := strings.Cut(strings.TrimPrefix(event.Source, "/"), "/")
+	t.Identifiers = []events.Identifier{events.RecordIdentifier(source, event.Stream, event.Subject)}
+	if reason := m.Get(events.HeaderReason); reason != "" { // of a dead letter
+		t.Identifiers = append(t.Identifiers, events.IdentifiersIn(source, []byte(reason))...)
+	}
+	t.decode(source)
+	return t, nil
+}
+
+func (t *Told) decode(source string) {
+	data := t.Event.Data
+	if t.Event.Type == events.TypeRawRecord {
+		record, err := events.DecodeRecord(data)
+		if err != nil {
+			t.Identifiers = append(t.Identifiers, events.IdentifiersIn(source, data)...)
+			return
+		}
+		t.Record = record
+		for i := range record.Parts {
+			t.Identifiers = append(t.Identifiers, events.IdentifiersIn(source, record.Parts[i].Body.Bytes)...)
+		}
+		return
+	}
+	if t.Event.DataContentType == events.ContentMsgpack {
+		if decoded, err := events.DecodeMsgpack(data); err == nil {
+			data = decoded
+		}
+	}
+	entity, err := events.DecodeContent(t.Event.Kind(), data)
+	if err != nil {
+		t.Identifiers = append(t.Identifiers, events.IdentifiersIn(source, data)...)
+		return
+	}
+	t.Entity = entity
+	t.Identifiers = append(t.Identifiers, events.Identifiers(entity, data)...)
+}
+
+// RemoveObject removes the data that a DataRef names and overwrites its bytes; data that is gone is no error.
+func (b *Broker) RemoveObject(ctx context.Context, dataRef string) error {
+	name, ours := strings.CutPrefix(dataRef, dataRefPrefix)
+	if !ours {
+		return nil
+	}
+	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
+	if err != nil {
+		return fmt.Errorf("object store: %w", err)
+	}
+	info, err := store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("object %s: %w", name, err)
+	}
+	stream := "OBJ_" + ObjectsBucket
+	var chunks []uint64
+	err = b.Scan(ctx, stream, []string{"$O." + ObjectsBucket + ".C." + info.NUID}, time.Time{}, func(m Message) error {
+		chunks = append(chunks, m.Sequence)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, sequence := range chunks {
+		if err := b.Remove(ctx, stream, sequence); err != nil {
+			return err
+		}
+	}
+	if err := store.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("object %s: %w", name, err)
+	}
+	return nil
+}
+
+// PurgeDone removes what a work queue still has on disk of messages that are done, when it holds no others.
+func (b *Broker) PurgeDone(ctx context.Context, stream string) error {
+	state, err := b.StreamState(ctx, stream)
+	if err != nil || state.Messages > 0 || state.LastSeq == 0 {
+		return err
+	}
+	s, err := b.js.Stream(ctx, stream)
+	if err == nil {
+		// What comes between the look and the purge has a higher sequence.
+		err = s.Purge(ctx, jetstream.WithPurgeSequence(state.LastSeq+1))
+	}
+	if err != nil {
+		return fmt.Errorf("purge %s: %w", stream, err)
+	}
+	return nil
+}
