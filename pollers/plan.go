@@ -34,7 +34,8 @@ type Range struct {
 // Task is a window that is due.
 type Task struct {
 	Window
-	Class Class
+	Class  Class
+	readAt time.Time // when it was last read; zero: never
 }
 
 // NewPlan makes the plan of a stream. Start and until are moved outward to the stream's grain.
@@ -79,7 +80,7 @@ func (p *Plan) first(limit int, entries []Entry, now time.Time) []Task {
 	var due [ClassBackfill + 1][]Task
 	for i := len(entries) - 1; i >= 0; i-- {
 		if class, ok := p.due(&entries[i], now); ok && len(due[class]) < limit {
-			due[class] = append(due[class], Task{Window: entries[i].Window, Class: class})
+			due[class] = append(due[class], Task{Window: entries[i].Window, Class: class, readAt: entries[i].ReadAt})
 		}
 	}
 	if !p.Stream.Snapshot {

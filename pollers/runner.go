@@ -1,6 +1,7 @@
 package pollers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -284,9 +285,15 @@ func (r *Runner) due(s *Source, state sourceState, limit int) (due []Task, waiti
 		}
 		waiting += plan.waiting(entries, now)
 	}
-	for _, tasks := range byClass {
-		// Newest first over all streams: none waits for another's whole history.
-		slices.SortStableFunc(tasks, func(a, b Task) int { return b.From.Compare(a.From) })
+	for class, tasks := range byClass {
+		// Newest first over all streams: none waits for another's whole history. Of what is live, first what was read longest ago, or never: where
+		// the newest windows alone take all turns, directories would have none.
+		slices.SortStableFunc(tasks, func(a, b Task) int {
+			if Class(class) == ClassLive {
+				return cmp.Or(a.readAt.Compare(b.readAt), b.From.Compare(a.From))
+			}
+			return b.From.Compare(a.From)
+		})
 		due = append(due, tasks...)
 	}
 	return due, waiting, nil

@@ -53,7 +53,6 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limitIndex(1)
 	r, err := processors.NewRunner(t.Context(), b, processors.Options{Normalizers: map[string]processors.Normalizer{
 		"acme": func(r *events.Record) (events.Entity, error) {
 			return &events.Conversation{Base: events.NewBase(r), Subject: "x"}, nil
@@ -62,6 +61,7 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limitIndex(1)
 	const count = 300
 	messages := make([]broker.Message, 2*count) // each of them twice
 	for i := range messages {
