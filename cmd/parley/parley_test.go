@@ -124,7 +124,7 @@ func newWorld(t testing.TB, s app.Simulation) *world {
 	since := time.Now().AddDate(0, 0, -s.Days-1).UTC().Format(time.DateOnly)
 	for _, e := range sims.Environ() {
 		if name, ok := strings.CutSuffix(e[:strings.IndexByte(e, '=')], "_VENDOR"); ok {
-			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=5s")
+			w.environ = append(w.environ, name+"_SINCE="+since, name+"_WINDOW=48h", name+"_INTERVAL=10s")
 		}
 	}
 	w.set("PARLEY_DATA_DIR", filepath.Join(w.dir, "data"))
@@ -339,9 +339,9 @@ func settled(t testing.TB, b *broker.Broker, w *world) {
 	}
 	still, last := 0, -1
 	var whole time.Time // when the files were first seen to hold every entity: what was fetched before that must be processed
-	for deadline := time.Now().Add(5 * time.Minute); still < 5; {
+	for deadline := time.Now().Add(8 * time.Minute); still < 5; {
 		if time.Now().After(deadline) {
-			t.Errorf("not settled within five minutes; left are %s", unsettled(t, b))
+			t.Errorf("not settled within eight minutes; left are %s", unsettled(t, b))
 			return
 		}
 		<-time.After(500 * time.Millisecond)
