@@ -118,3 +118,27 @@ func TestThePlannersTasksAreTheFirstOfThePlan(t *testing.T) {
 		})
 	}
 }
+
+func TestOfWhatIsLiveComesFirstWhatWasReadLongestAgo(t *testing.T) {
+	now := clock.Truncate(time.Hour)
+	room := &scripted{streams: []pollers.Stream{
+		{Name: "chats", Grain: time.Minute, MaxSpan: day}, {Name: "agents", Snapshot: true}, {Name: "tags", Snapshot: true},
+	}}
+	s := (&bench{t: t}).source("eu", room, map[string]string{"SINCE": now.Format(time.RFC3339), "WINDOW": "1h", "SNAPSHOT_INTERVAL": "1h"})
+	read := func(w pollers.Window, at time.Time) broker.Entry {
+		return broker.Entry{Revision: 1, Value: fmt.Appendf(nil, `{"Stream":%q,"From":%q,"To":%q,"State":"complete","ReadAt":%q}`,
+			w.Stream, w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), at.Format(time.RFC3339))}
+	}
+	chats, tags := pollers.Window{Stream: "chats", From: now, To: now.Add(time.Hour)}, pollers.Window{Stream: "tags"}
+	tasks, err := pollers.Planner(s, now, now)(map[string]broker.Entry{
+		pollers.WindowKey("eu", chats): read(chats, now.Add(-5*time.Minute)), pollers.WindowKey("eu", tags): read(tags, now.Add(-2*time.Hour)),
+	})
+	var got []string
+	for _, task := range tasks {
+		got = append(got, task.Stream)
+	}
+	// However often the newest chats are read, directories have their turn.
+	if want := []string{"agents", "tags", "chats"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("the planner's tasks are of %v, %v; want %v", got, err, want)
+	}
+}

@@ -363,7 +363,7 @@ func (p *partition) changed(items []*item) (changed []*item) {
 		// What is normalised again may say something else of the very reading that its present state came from.
 		newer := order > 0 || it.delivery.Stored() && it.fence.sameReading(known.fence)
 		it.stored = it.stored || order == 0 && p.doubtful[it.delivery.Sequence]
-		if newer && known.digest != it.digest && known.digest == events.Digest(it.plain) {
+		if known.revision > 0 && newer && known.digest != it.digest && known.digest == events.Digest(it.plain) {
 			// It was made before digests had a key. The content is known, and its digest with the key replaces the other.
 			known.digest = it.digest
 			p.dirty[it.path] = true

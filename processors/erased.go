@@ -39,6 +39,10 @@ func (p *partition) isErased(it *item) bool {
 
 // erase removes a record from RAW with its bytes. It is acknowledged after that: a crash between the two finds it gone.
 func (p *partition) erase(ctx context.Context, it *item) error {
+	it.ended()
+	if p.dry {
+		return nil
+	}
 	d := it.delivery
 	if it.dataRef != "" {
 		if err := p.broker.RemoveObject(ctx, it.dataRef); err != nil {
