@@ -104,26 +104,11 @@ func CanonicalID(vendor, source, vendorID string) string {
 // declared order, map keys sorted, HTML characters as they are, no trailing
 // newline. Equal entities have equal bytes.
 func EncodeContent(e Entity) ([]byte, error) {
-	// Most entities are conversations, and reflection is dear.
-	if c, is := e.(*Conversation); is && c != nil {
-		if content, ok := appendConversation(make([]byte, 0, sizeOf(c)), c); ok {
-			return content, nil
-		}
-	}
-	content, err := encodeJSON(e)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", e.Kind(), e.Common().ID, err)
-	}
-	return content, nil
-}
-
-// encodeJSON is json.Marshal with HTML characters as they are.
-func encodeJSON(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
+	if err := enc.Encode(e); err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", e.Kind(), e.Common().ID, err)
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
