@@ -36,8 +36,8 @@
 // that say otherwise; fields that a schema requires pass *=drop. A first name alone, a nickname or a misspelt address is not found in text. Mask
 // knows formats, not meaning: numbers of nine digits count as telephone numbers, and those written together with letters do not; ids lose only
 // e-mail addresses. RAW, and the bytes of dead letters, are the vendor's as they
-// were; PARLEY_RAW_RETENTION shortens the former. The digest of an event is that of its content before: who knows all of
-// an entity but one value can try values out.
+// were; PARLEY_RAW_RETENTION shortens the former. The digest of an event is that of its content before, with the installation's key: without
+// that nobody can try values out.
 package privacy
 
 import (
