@@ -50,8 +50,8 @@ var (
 
 const vendorTime = "02-01-2006T15:04:05"
 
-// Append appends a chat's element. A version above 0 is noted in it, as a late edit would be; so is a mark that is not empty.
-func (c Chats) Append(dst []byte, i, version int, mark string) []byte {
+// Append appends a chat's element. A version above 0 is noted in it, as a late edit would be.
+func (c Chats) Append(dst []byte, i, version int) []byte {
 	h := mix(uint64(i) + 1)
 	pick := func(n int) int {
 		h = mix(h)
@@ -90,15 +90,9 @@ func (c Chats) Append(dst []byte, i, version int, mark string) []byte {
 	if version > 0 {
 		dst = append(strconv.AppendInt(append(dst, "<entry key=\"Edited\">"...), int64(version), 10), "</entry>\n"...)
 	}
-	if mark != "" {
-		dst = append(append(append(dst, "<entry key=\""+markKey+"\">"...), mark...), "</entry>\n"...)
-	}
 	dst = append(append(append(dst, "</userinfo>\n<survey context=\"entry\">\n<response question=\"Name\">"...), name...), "</response>\n</survey>\n"...)
 	return append(dst, "<survey context=\"exit\">\n<response question=\"Rate our service\">9</response>\n</survey>\n</chat>"...)
 }
-
-// markKey names the custom field that holds a mark.
-const markKey = "Marked"
 
 // raw gives a chat as its poller would publish it.
 func (c Chats) raw(i, version, reading int) (broker.Message, error) {
@@ -108,7 +102,7 @@ func (c Chats) raw(i, version, reading int) (broker.Message, error) {
 		Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 		Parts: []events.Part{{
 			ContentType: events.ContentXML, URL: "https://www.liveleader.com/a/Srv?a=export&start=2026-01-01T00%3A00%3A00.000%2B00%3A00&stop=2026-01-02T00%3A00%3A00.000%2B00%3A00",
-			Body: events.Body{Bytes: c.Append(nil, i, version, "")},
+			Body: events.Body{Bytes: c.Append(nil, i, version)},
 		}},
 	}
 	e, err := events.NewRawEvent(&r, "0011223344556677."+strconv.Itoa(reading*c.Count+i))

@@ -28,14 +28,13 @@ type job struct {
 	Dir  string `json:"dir"`  // the server's
 	Sync string `json:"sync"` // of the embedded server in this process; "": the server is another process's
 	// Records, Duplicates and Changed steer what is published.
-	Chats      Chats         `json:"chats"`
-	Duplicates int           `json:"duplicates"`
-	Reading    int           `json:"reading"`
-	Roles      string        `json:"roles"` // poll, process, sink
-	Messages   int           `json:"messages"`
-	Pause      time.Duration `json:"pause"`
-	Rate       int           `json:"rate"`
-	Profile    string        `json:"profile"` // a file
+	Chats      Chats  `json:"chats"`
+	Duplicates int    `json:"duplicates"`
+	Reading    int    `json:"reading"`
+	Roles      string `json:"roles"` // poll, process, sink
+	Messages   int    `json:"messages"`
+	Atomic     bool   `json:"atomic"`  // copies are published in atomic batches, which is faster where each sync counts
+	Profile    string `json:"profile"` // a file
 }
 
 // usage is what a process has used so far.
@@ -66,7 +65,6 @@ type outcome struct {
 	Usage   usage         `json:"usage"`
 	Took    time.Duration `json:"took"`
 	Count   int           `json:"count"`
-	Delays  []float64     `json:"delays,omitempty"` // in milliseconds, sorted
 	Message string        `json:"message,omitempty"`
 }
 

@@ -221,7 +221,7 @@ func (j job) copy(ctx context.Context, b *broker.Broker, batch []*broker.Deliver
 	if len(messages) == 0 {
 		return nil
 	}
-	if j.Rate == 0 { // each for itself
+	if !j.Atomic {
 		for _, r := range b.Publish(ctx, messages) {
 			if r.Err != nil {
 				return r.Err

@@ -164,10 +164,7 @@ func (p *pipeline) run1(ctx context.Context, stage string, j job) (Figure, error
 }
 
 func (p *pipeline) copy(ctx context.Context) (err error) {
-	j := job{Do: "relay", Messages: p.Records}
-	if p.sync == "always" {
-		j.Rate = 1
-	}
+	j := job{Do: "relay", Messages: p.Records, Atomic: p.sync == "always"}
 	if p.relay, err = p.run1(ctx, stageRelay, j); err != nil {
 		return err
 	}
