@@ -33,9 +33,6 @@ func (k *DigestKey) digest(use string, parts ...[]byte) string {
 // Content is the digest attribute of an entity's canonical content, before enrichment: 32 hex digits.
 func (k *DigestKey) Content(content []byte) string { return k.digest("content", content) }
 
-// Version is what stands for something that tells whether a record changed: 32 hex digits.
-func (k *DigestKey) Version(of []byte) string { return k.digest("version", of) }
-
 // Identifier is what is remembered of an identifier whose person was erased: 32 hex digits.
 func (k *DigestKey) Identifier(i Identifier) string {
 	return k.digest("identifier", []byte(i.Kind), []byte(i.Source), []byte(i.Value))
