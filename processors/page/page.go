@@ -90,6 +90,8 @@ func parse(address string) *url.URL {
 	scheme, rest, found := strings.Cut(address, "://")
 	switch {
 	case found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")):
+	case found && !strings.ContainsAny(scheme, "/?#"):
+		return nil // a scheme that looks like a host, as in t.ps://
 	case strings.HasPrefix(address, "//"):
 		rest = address[2:]
 	case looksLikeHost(address):
