@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -272,8 +273,14 @@ func (b *Broker) RemoveObject(ctx context.Context, dataRef string) error {
 			return err
 		}
 	}
-	if err := store.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		return fmt.Errorf("object %s: %w", name, err)
+	// A deletion by the object store would leave the name, which is a digest of the data.
+	about := "$O." + ObjectsBucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+	entries, err := b.Last(ctx, stream, []string{about})
+	if err != nil {
+		return err
+	}
+	if entry, is := entries[about]; is {
+		return b.Remove(ctx, stream, entry.Sequence)
 	}
 	return nil
 }
