@@ -242,8 +242,10 @@ func TestAForgottenPersonIsInNoStoreAfterEverythingIsReadAgain(t *testing.T) {
 	}
 	w.waitForServer(t)
 	for _, args := range [][]string{
-		{"backfill", "liveagent", "--from", since, "--again"}, {"reprocess", "liveagent", "--from", since},
-		{"replay", "files", "--from", since}, {"replay", "hook", "--from", since},
+		{"backfill", "liveagent", "--from", since, "--again"},
+		{"reprocess", "liveagent", "--from", since},
+		{"replay", "files", "--from", since},
+		{"replay", "hook", "--from", since},
 	} {
 		said = append(said, command(t, w.environ, args...).once(t, exitDone).stderr.String())
 	}
