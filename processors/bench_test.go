@@ -3,6 +3,7 @@ package processors_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,7 +146,7 @@ func BenchmarkWarmDirectory(b *testing.B) {
 	for n := 0; b.Loop(); n++ {
 		raw(b, br, chat{ID: fmt.Sprint("c", n)}, n+1)
 		directory := directory.New(map[string][]events.Kind{"testvendor": {events.KindAgent}})
-		_, stop := start(b, br, processors.Options{Normalizers: normalizers, Enrichers: []processors.Enricher{directory}})
+		_, stop := start(b, br, processors.Options{Normalizers: normalizers, Enrichers: []processors.Enricher{directory}, Logger: slog.Default()})
 		drained(b, br)
 		b.StopTimer()
 		stop()

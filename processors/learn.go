@@ -119,7 +119,7 @@ func (r *Runner) teachLast(ctx context.Context, l Learner, filters []string) err
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(slices.Collect(maps.Keys(subjects)), lookUp) {
+		for chunk := range slices.Chunk(slices.Sorted(maps.Keys(subjects)), lookUp) {
 			found, err := r.broker.Last(ctx, broker.Events, chunk)
 			if err != nil {
 				return err
