@@ -3,6 +3,7 @@ package processors_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,6 +113,50 @@ func processed(r *processors.Runner) (n int) {
 		n += c.Events + c.DeadLetters
 	}
 	return n
+}
+
+// BenchmarkWarmDirectory gives how long a start takes until the directory knows 100,000 entities and the first event has its names.
+func BenchmarkWarmDirectory(b *testing.B) {
+	const entities = 100_000
+	br := open(b, broker.Options{SyncInterval: time.Minute})
+	var batch []broker.Message
+	for i := range entities {
+		id := fmt.Sprint("agents/", i)
+		agent := &events.Reference{
+			Of: events.KindAgent, Base: events.Base{ID: "testvendor:test:" + id, Vendor: "testvendor", Source: "test", VendorID: id},
+			Name: fmt.Sprint("Agent ", i), Fields: map[string]any{"email": fmt.Sprintf("agent%d@shop.example", i), "department": "returns"},
+		}
+		content, err := events.EncodeContent(agent)
+		if err != nil {
+			b.Fatal(err)
+		}
+		e := events.NewEvent(agent, &events.Record{Stream: "agents"}, 1, events.Digest(content), content)
+		m := broker.Message{Subject: events.EventSubjects + "." + events.EntityPath(events.KindAgent, "testvendor", "test", id), Header: map[string][]string{}, Data: e.Data}
+		e.SetHeaders(m.Header)
+		if batch = append(batch, m); len(batch) == 1000 {
+			if _, err := br.PublishAtomic(b.Context(), batch); err != nil {
+				b.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	normalizers := map[string]processors.Normalizer{"testvendor": func(r *events.Record) (events.Entity, error) {
+		return &events.Conversation{Base: events.NewBase(r), Agents: []events.Agent{{ID: fmt.Sprint(entities - 1)}}}, nil
+	}}
+	for n := 0; b.Loop(); n++ {
+		raw(b, br, chat{ID: fmt.Sprint("c", n)}, n+1)
+		directory := directory.New(map[string][]events.Kind{"testvendor": {events.KindAgent}})
+		_, stop := start(b, br, processors.Options{Normalizers: normalizers, Enrichers: []processors.Enricher{directory}, Logger: slog.Default()})
+		drained(b, br)
+		b.StopTimer()
+		stop()
+		subject := events.EventSubjects + "." + events.EntityPath(events.KindConversation, "testvendor", "test", fmt.Sprint("c", n))
+		last, err := br.Last(b.Context(), broker.Events, []string{subject})
+		if m := last[subject]; err != nil || !strings.Contains(string(m.Data), fmt.Sprint("Agent ", entities-1)) {
+			b.Fatalf("the first event is %s, %v; want the agent's name", m.Data, err)
+		}
+		b.StartTimer()
+	}
 }
 
 // BenchmarkEntity gives the time that an entity takes between its record and its event, the broker left out.

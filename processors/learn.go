@@ -79,10 +79,7 @@ func (r *Runner) teach(ctx context.Context, l Learner, known func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	began := time.Now().Add(-time.Second) // the server's clock may be another
-	filters := make([]string, 0, len(l.Kinds()))
-	for _, kind := range l.Kinds() {
-		filters = append(filters, events.EventSubjects+"."+string(kind)+".>")
-	}
+	filters := filtersOf(l)
 	visit := func(m broker.Message) error {
 		r.teachOne(ctx, l, m)
 		return ctx.Err()
@@ -106,6 +103,15 @@ func (r *Runner) teach(ctx context.Context, l Learner, known func()) error {
 	return <-ended
 }
 
+// filtersOf are the subjects of what a Learner learns.
+func filtersOf(l Learner) []string {
+	filters := make([]string, 0, len(l.Kinds()))
+	for _, kind := range l.Kinds() {
+		filters = append(filters, events.EventSubjects+"."+string(kind)+".>")
+	}
+	return filters
+}
+
 // teachLast gives a Learner the last event of each entity.
 func (r *Runner) teachLast(ctx context.Context, l Learner, filters []string) error {
 	for _, filter := range filters {
@@ -113,7 +119,7 @@ func (r *Runner) teachLast(ctx context.Context, l Learner, filters []string) err
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(slices.Collect(maps.Keys(subjects)), lookUp) {
+		for chunk := range slices.Chunk(slices.Sorted(maps.Keys(subjects)), lookUp) {
 			found, err := r.broker.Last(ctx, broker.Events, chunk)
 			if err != nil {
 				return err

@@ -364,6 +364,54 @@ func TestARefusedEventIsDeadLetteredWholeAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
+func TestAReplayGivesNothingOfAForgottenPersonAndTheOthers(t *testing.T) {
+	b := openBroker(t)
+	event := func(entity, email string) broker.Message {
+		e := sinktest.Event(entity, 1)
+		e.Data = fmt.Appendf(nil, `{"id":"acme:eu:%[1]s","vendor":"acme","source":"eu","vendor_id":"%[1]s","visitor":{"email":"%[2]s"}}`, entity, email)
+		h := map[string][]string{}
+		e.SetHeaders(h)
+		return broker.Message{Subject: "parley.replay.hook.conversation.acme.eu." + entity, Header: h, Data: e.Data}
+	}
+	anothers := event("b0", "bob@visitor.example") // keeps the block that holds all of them
+	anothers.Subject = "parley.replay.other.conversation.acme.eu.b0"
+	for _, r := range b.Publish(t.Context(), []broker.Message{
+		anothers, event("a1", "ann@visitor.example"), event("b1", "bob@visitor.example"), event("a2", "Ann@Visitor.example"), event("b2", "bob@visitor.example"),
+	}) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	erased, err := b.Erased(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := erased.Key().Identifier(events.Identifier{Kind: events.ByEmail, Value: "ann@visitor.example"})
+	if _, err := erased.Remember(t.Context(), []string{digest}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	p := &picky{}
+	r := sinks.NewRunner("hook", b, p.open, sinks.Options{Replay: true})
+	run(t, r)
+	drain(t, r)
+	if !slices.Equal(p.got, []uint64{3, 5}) {
+		t.Errorf("got %v; want the other's", p.got)
+	}
+	if state, err := b.StreamState(t.Context(), broker.Replay); err != nil || state.Messages != 1 {
+		t.Errorf("%d are left, %v; want the other sink's", state.Messages, err)
+	}
+	blocks, err := filepath.Glob(filepath.Join(b.Options().DataDir, "nats", "jetstream", "*", "streams", broker.Replay, "msgs", "*.blk"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatalf("%v, %v; want the replays' blocks", blocks, err)
+	}
+	for _, block := range blocks { // who was acknowledged alone would still stand there
+		content, err := os.ReadFile(block)
+		if err != nil || strings.Contains(strings.ToLower(string(content)), "ann@visitor.example") {
+			t.Errorf("%s: %v, or the person stands in it", block, err)
+		}
+	}
+}
+
 // deadBroker fails to publish dead letters for a while, and looks at what is acknowledged meanwhile.
 type deadBroker struct {
 	*broker.Broker

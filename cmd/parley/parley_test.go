@@ -329,14 +329,7 @@ func sharedServer(t testing.TB) (b *broker.Broker, url string) {
 // then a little longer: what would come twice has had its time.
 func settled(t testing.TB, b *broker.Broker, w *world) {
 	t.Helper()
-	wanted := 0
-	for _, ledger := range w.sims.Ledgers() {
-		for _, e := range ledger {
-			if !e.Malformed {
-				wanted++
-			}
-		}
-	}
+	wanted := w.wanted()
 	still, last := 0, -1
 	var whole time.Time // when the files were first seen to hold every entity: what was fetched before that must be processed
 	for deadline := time.Now().Add(8 * time.Minute); still < 5; {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -137,43 +138,50 @@ func (e *Erased) Remember(ctx context.Context, digests []string, at time.Time) (
 	return e.bucket.last(ctx)
 }
 
-// Bury publishes a dead letter, and takes it back, bytes and all, when it is of a person who was erased: then the result says Erased. The look
+// Bury publishes a dead letter, and takes it back, bytes and all, with what it refers to, when it is of a person who was erased: then the result says Erased. The look
 // comes after the publication: whoever erases a person remembers him first and searches DEAD then, so one of the two finds it.
 func (b *Broker) Bury(ctx context.Context, m Message) Result {
 	r := b.Publish(ctx, []Message{m})[0]
 	if r.Err != nil {
 		return r
 	}
-	if r.Erased, r.Err = b.ofErased(ctx, &m); r.Err == nil && r.Erased {
+	var dataRef string
+	if r.Erased, dataRef, r.Err = b.ofErased(ctx, &m); r.Err != nil || !r.Erased {
+		return r
+	}
+	if r.Err = b.RemoveObject(ctx, dataRef); r.Err == nil {
 		r.Err = b.Remove(ctx, Dead, r.Sequence)
 	}
 	return r
 }
 
-// ofErased tells whether a message holds a record or event of a person who was erased, as the bucket knows it now.
-func (b *Broker) ofErased(ctx context.Context, m *Message) (bool, error) {
+// ofErased tells whether a message holds a record or event of a person who was erased, as the bucket knows it now, and where its data lies.
+func (b *Broker) ofErased(ctx context.Context, m *Message) (erased bool, dataRef string, err error) {
 	state, err := b.StreamState(ctx, "KV_"+ErasedBucket)
 	if err != nil || state.Messages < 2 {
-		return false, err
+		return false, "", err
 	}
 	key, err := b.DigestKey(ctx)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	told, err := b.Tell(ctx, m)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	subjects := make([]string, 0, len(told.Identifiers))
 	for _, id := range told.Identifiers {
 		subjects = append(subjects, "$KV."+ErasedBucket+"."+digestEntry+key.Identifier(id))
 	}
 	found, err := b.Last(ctx, "KV_"+ErasedBucket, subjects)
-	return len(found) > 0, err
+	return len(found) > 0, told.DataRef, err
 }
 
 // OfErased tells whether a stored or published message is of a person who was erased.
-func (b *Broker) OfErased(ctx context.Context, m Message) (bool, error) { return b.ofErased(ctx, &m) }
+func (b *Broker) OfErased(ctx context.Context, m Message) (bool, error) {
+	erased, _, err := b.ofErased(ctx, &m)
+	return erased, err
+}
 
 // Told is what a message says of itself, as far as it can be read without its vendor's normaliser.
 type Told struct {
@@ -265,8 +273,14 @@ func (b *Broker) RemoveObject(ctx context.Context, dataRef string) error {
 			return err
 		}
 	}
-	if err := store.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		return fmt.Errorf("object %s: %w", name, err)
+	// A deletion by the object store would leave the name, which is a digest of the data.
+	about := "$O." + ObjectsBucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+	entries, err := b.Last(ctx, stream, []string{about})
+	if err != nil {
+		return err
+	}
+	if entry, is := entries[about]; is {
+		return b.Remove(ctx, stream, entry.Sequence)
 	}
 	return nil
 }

@@ -104,6 +104,51 @@ func TestRemoveIsForGoodAndTwiceIsNoError(t *testing.T) {
 	}
 }
 
+func TestAWorkQueueIsReadBesideItsConsumerAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	queue := func() (got []uint64) {
+		t.Helper()
+		err := b.ScanQueue(t.Context(), broker.Replay, func(m broker.Message) error {
+			got = append(got, m.Sequence)
+			if m.Subject != events.ReplaySubjects+".files.x" || string(m.Data) != "payload" || m.Get("Ce-Id") != "1" || m.Time.IsZero() {
+				t.Errorf("%+v", m)
+			}
+			publish(t, b, broker.Message{Subject: events.ReplaySubjects + ".files.x"}) // not part of it
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := queue(); got != nil {
+		t.Errorf("an empty queue gave %v", got)
+	}
+	consumer, err := b.Consumer(t.Context(), broker.ConsumerConfig{
+		Stream: broker.Replay, Name: "sink-files", Filters: []string{events.ReplaySubjects + ".files.>"}, MaxAckPending: 10, AckWait: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		publish(t, b, broker.Message{Subject: events.ReplaySubjects + ".files.x", Header: map[string][]string{"Ce-Id": {"1"}}, Data: []byte("payload")})
+	}
+	if err := b.Remove(t.Context(), broker.Replay, 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := queue(); !slices.Equal(got, []uint64{1, 3, 4}) {
+		t.Errorf("got %v; want what is there", got)
+	}
+	if got, err := consumer.Next(t.Context(), 10); err != nil || len(got) == 0 || got[0].Sequence != 1 {
+		t.Errorf("%v, %v; want what was read to be there still", sequences(got), err)
+	}
+	enough := errors.New("enough")
+	if err := b.ScanQueue(t.Context(), broker.Replay, func(broker.Message) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("%v; want the visitor's error", err)
+	}
+}
+
 func TestWhatIsStuckInAWorkQueueIsRemovedAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

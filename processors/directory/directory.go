@@ -14,7 +14,7 @@
 //
 // What has neither a name nor an entry, although the vendor has such a directory, is listed in attributes.enrichment_missing (agent/17): the
 // entry comes later, or was deleted. Of visitors and metrics none is missed, since most have no entry. An event that was published before
-// its entry came is not published again.
+// its entry came is not published again; `parley replay` gives it to a sink with what is known then.
 //
 // # Limits
 //

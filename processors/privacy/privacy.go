@@ -49,6 +49,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -562,8 +563,14 @@ func (p *Policy) Hashed(value string) string {
 	return p.hash(value)
 }
 
+// hashed is what hash gives: an event that is treated again, after a name came to it, keeps what stands for others.
+var hashed = regexp.MustCompile(`^hmac:[0-9a-f]{8}:[0-9a-f]{32}$`)
+
 func (p *Policy) hash(s string) string {
 	s = strings.TrimSpace(s)
+	if hashed.MatchString(s) {
+		return s
+	}
 	if strings.Contains(s, "@") {
 		s = strings.ToLower(s) // so that an address is the same however it is written
 	}

@@ -212,6 +212,32 @@ func TestEveryActionDoesWhatItSays(t *testing.T) {
 	}
 }
 
+func TestAReplacedKeyGivesValuesThatDoNotMatchAndCanBeToldApart(t *testing.T) {
+	email := func(key string) string {
+		p, faults := privacy.New("visitor.email=hmac", key)
+		if faults != nil {
+			t.Fatal(faults)
+		}
+		c := someone()
+		treat(t, p, c)
+		if p.Hashed("elise@visitor.example") != c.Visitor.Email {
+			t.Errorf("Hashed gives %q for what stands as %q", p.Hashed("elise@visitor.example"), c.Visitor.Email)
+		}
+		again := c.Visitor.Email
+		if treat(t, p, c); c.Visitor.Email != again {
+			t.Errorf("treated again it is %q, was %q", c.Visitor.Email, again)
+		}
+		return c.Visitor.Email
+	}
+	was, is := strings.Split(email(key), ":"), strings.Split(email("another key of this installation"), ":")
+	if len(was) != 3 || len(is) != 3 || was[1] == is[1] || was[2] == is[2] {
+		t.Errorf("%q became %q; want another key's name and another digest", was, is)
+	}
+	if same := strings.Split(email(key), ":"); !slices.Equal(same, was) {
+		t.Errorf("of one key %q and %q", was, same)
+	}
+}
+
 func TestAnAllowListLetsNothingElsePass(t *testing.T) {
 	got := treat(t, policy(t, "*=drop,channel=keep,messages.text=mask,surveys.responses.question=keep"), someone())
 	want := `{"id":"v:s:1","vendor":"v","source":"s","vendor_id":"1","channel":"chat","messages":[` +

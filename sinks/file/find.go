@@ -24,7 +24,8 @@ func NewFinder(_ sinks.Settings, vars *settings.Vars, u *url.URL, _ sinks.Env) s
 type finder struct{ dir string }
 
 // Find implements sinks.Finder. Places are paths below the directory. Beside published files these are, below .parley, files that are
-// decided and not published yet, and marks of files that were moved away: a mark is a link to what the file held.
+// decided and not published yet, and marks: a mark is a link to what its file held, and keeps it when the file is removed or replaced. Who
+// removes what was found removes it in every place; the sink needs no mark of what it was acknowledged for.
 func (f finder) Find(ctx context.Context, entities []string, found func(place string, events int) error) error {
 	root, err := os.OpenRoot(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,11 +62,8 @@ type search struct {
 }
 
 func (s *search) look(name string) error {
-	published, hides := publishedName(name)
+	published := publishedName(name)
 	if _, _, ours := rolling.ParseName(path.Base(published)); !ours {
-		return nil
-	}
-	if hides && s.hasBoth(name, published) {
 		return nil
 	}
 	events, err := s.count(name, published)
@@ -82,25 +80,18 @@ func (s *search) look(name string) error {
 }
 
 // publishedName gives the name that a file below .parley has, had or will have.
-func publishedName(name string) (published string, hides bool) {
+func publishedName(name string) string {
 	below, hides := strings.CutPrefix(name, hidden+"/")
 	if !hides {
-		return name, false
+		return name
 	}
 	_, below, _ = strings.Cut(below, "/") // the sink's
 	for dir, suffix := range map[string]string{"pending/": pendingSuffix, "done/": markSuffix} {
 		if rest, ok := strings.CutPrefix(below, dir); ok {
-			return strings.TrimSuffix(rest, suffix), true
+			return strings.TrimSuffix(rest, suffix)
 		}
 	}
-	return "", true
-}
-
-// hasBoth tells whether a file is there under its published name, too.
-func (s *search) hasBoth(name, published string) bool {
-	a, errA := s.root.Lstat(name)
-	b, errB := s.root.Lstat(published)
-	return errA == nil && errB == nil && os.SameFile(a, b)
+	return ""
 }
 
 func (s *search) count(name, published string) (events int, err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
+	"github.com/parley-stream/parley/processors"
 )
 
 // ReplayRequest is what `parley replay` was asked for.
@@ -23,7 +24,8 @@ type ReplayRequest struct {
 	Rate     int // events a second; 0: no limit
 }
 
-// Replay gives stored events to one sink again, which delivers them beside its live ones. It returns once all of them are on their way.
+// Replay gives stored events to one sink again, which delivers them beside its live ones: with the names that were not known yet when they were
+// published, else as they are. It returns once all of them are on their way.
 func (a *App) Replay(ctx context.Context, q ReplayRequest) error {
 	if err := a.Missing(Roles{Sink: true, Sinks: []string{q.Sink}}); err != nil {
 		return err
@@ -41,9 +43,13 @@ func (a *App) Replay(ctx context.Context, q ReplayRequest) error {
 		return err
 	}
 	defer b.Close()
+	completer, err := processors.NewCompleter(ctx, b, a.processorOptions())
+	if err != nil {
+		return err
+	}
 	progress := console.NewProgress(a.Err)
 	defer progress.Close()
-	sent, err := copyEvents(ctx, b, q, subjects, from, to, progress)
+	sent, err := copyEvents(ctx, b, completer, q, subjects, from, to, progress)
 	progress.Close()
 	if err != nil && ctx.Err() == nil {
 		return err
@@ -74,7 +80,7 @@ func replayRange(q ReplayRequest, now time.Time) (from, to time.Time, err error)
 
 // copyEvents sends events of EVENTS to the sink's replays, oldest first, and tells how many. Live events are not touched: there is no gap
 // between the two, and what both deliver is the same event under the same id.
-func copyEvents(ctx context.Context, b *broker.Broker, q ReplayRequest, subjects []string, from, to time.Time, progress *console.Progress) (sent int, err error) {
+func copyEvents(ctx context.Context, b *broker.Broker, completer *processors.Completer, q ReplayRequest, subjects []string, from, to time.Time, progress *console.Progress) (sent int, err error) {
 	state, err := b.StreamState(ctx, broker.Events)
 	if err != nil {
 		return 0, err
@@ -97,7 +103,13 @@ func copyEvents(ctx context.Context, b *broker.Broker, q ReplayRequest, subjects
 			return err
 		}
 		sent++
-		return out.Send(broker.Message{Subject: events.ReplaySubject(q.Sink, m.Subject), Header: events.PublishedHeaders(m.Header), Data: slices.Clone(m.Data)})
+		again := broker.Message{Subject: events.ReplaySubject(q.Sink, m.Subject), Header: events.PublishedHeaders(m.Header), Data: slices.Clone(m.Data)}
+		// What is no event is the sink's to refuse.
+		if e, err := events.FromMessage(again.Header, again.Data); err == nil && completer.Complete(&e) {
+			e.SetHeaders(again.Header)
+			again.Data = e.Data
+		}
+		return out.Send(again)
 	})
 	if flushErr := out.Flush(); err == nil {
 		err = flushErr

@@ -52,6 +52,13 @@ func (o *output) String() string {
 // environ is a small world: simulated vendors, the built-in server and a file sink.
 func environ(t *testing.T, dir string, more ...string) []string {
 	t.Helper()
+	return append(append(simulatedVendors(t), "PARLEY_DATA_DIR="+filepath.Join(dir, "data"), "PARLEY_SINKS=files",
+		"PARLEY_SINK_FILES_URL=file://"+filepath.Join(dir, "files")+"?rotate_age=1s", "PARLEY_HTTP_ADDR=127.0.0.1:0"), more...)
+}
+
+// simulatedVendors serves all of them until the test ends, and gives the variables that reach them.
+func simulatedVendors(t testing.TB) []string {
+	t.Helper()
 	sims, err := app.Simulate(app.Simulation{Addr: "127.0.0.1:0", Seed: 5, Days: 1, Chats: 20})
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +67,7 @@ func environ(t *testing.T, dir string, more ...string) []string {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = sims.Serve(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return append(append(sims.Environ(), "PARLEY_DATA_DIR="+filepath.Join(dir, "data"), "PARLEY_SINKS=files",
-		"PARLEY_SINK_FILES_URL=file://"+filepath.Join(dir, "files")+"?rotate_age=1s", "PARLEY_HTTP_ADDR=127.0.0.1:0"), more...)
+	return sims.Environ()
 }
 
 // run plays all roles until the test ends, and gives where HTTP is served.
