@@ -24,6 +24,9 @@ func narrow(all []*report, columns []string, vars *settings.Vars) []*report {
 		unknown[columns[i]] = true
 	}
 	for _, r := range all {
+		if r.columns == "" {
+			continue // the call has no such parameter
+		}
 		documented := strings.Split(r.columns, ",")
 		named := slices.ContainsFunc(documented, func(c string) bool { return slices.Contains(columns, c) })
 		wanted := append([]string{r.id}, columns...)
