@@ -86,13 +86,7 @@ func (s *Source) Simulate(network http.RoundTripper, now func() time.Time, jitte
 
 // Planner gives a source's planner without its queue: each call is one look, after some changes of the ledger.
 func Planner(s *Source, since, now time.Time) func(changes map[string]broker.Entry) ([]Task, error) {
-	fed := &fedMirror{}
-	state := sourceState{Start: since}
-	r := newRunner(backend{mirror: fed}, []*Source{s}, Options{Now: func() time.Time { return now }})
-	r.plans[s.Settings.Name] = make(map[string]Plan)
-	for _, stream := range s.Streams() {
-		r.plans[s.Settings.Name][stream.Name] = s.plan(stream, state)
-	}
+	r, fed, state := fedRunner(s, since, now)
 	return func(changes map[string]broker.Entry) ([]Task, error) {
 		fed.changes = changes
 		due, _, err := r.due(s, state, 2*s.Settings.Concurrency)
@@ -100,10 +94,38 @@ func Planner(s *Source, since, now time.Time) func(changes map[string]broker.Ent
 	}
 }
 
-// fedMirror tells what it is given.
+// Glances gives a source's progress as a runner without any server tells it, after some changes of the ledger.
+func Glances(s *Source, since, now time.Time) func(changes map[string]broker.Entry) (Progress, bool) {
+	r, fed, _ := fedRunner(s, since, now)
+	return func(changes map[string]broker.Entry) (Progress, bool) {
+		fed.changes = changes
+		return r.Glance(s)
+	}
+}
+
+func fedRunner(s *Source, since, now time.Time) (*Runner, *fedMirror, sourceState) {
+	fed := &fedMirror{}
+	state := sourceState{Start: since}
+	r := newRunner(backend{mirror: fed}, []*Source{s}, Options{Now: func() time.Time { return now }})
+	r.plans[s.Settings.Name] = make(map[string]Plan)
+	for _, stream := range s.Streams() {
+		r.plans[s.Settings.Name][stream.Name] = s.plan(stream, state)
+	}
+	return r, fed, state
+}
+
+// fedMirror tells what it is given; of nothing it is no copy yet.
 type fedMirror struct {
 	mirror
 	changes map[string]broker.Entry
 }
 
 func (m *fedMirror) Changes() map[string]broker.Entry { return m.changes }
+
+func (m *fedMirror) Ready() <-chan struct{} {
+	ready := make(chan struct{})
+	if m.changes != nil {
+		close(ready)
+	}
+	return ready
+}

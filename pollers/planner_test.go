@@ -1,6 +1,7 @@
 package pollers_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -140,5 +141,29 @@ func TestOfWhatIsLiveComesFirstWhatWasReadLongestAgo(t *testing.T) {
 	// However often the newest chats are read, directories have their turn.
 	if want := []string{"agents", "tags", "chats"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("the planner's tasks are of %v, %v; want %v", got, err, want)
+	}
+}
+
+// There is no server behind it: asking one would panic.
+func TestAGlanceAtTheProgressAsksNoServer(t *testing.T) {
+	now := clock.Truncate(time.Hour)
+	since, entries := history(5, now, now)
+	s := (&bench{t: t}).source("eu", &scripted{}, map[string]string{"SINCE": since.Format(time.RFC3339), "WINDOW": "1h"})
+	glance := pollers.Glances(s, since, now)
+	if p, ok := glance(nil); ok {
+		t.Errorf("%+v without a copy of the ledger", p)
+	}
+	keys := slices.Sorted(maps.Keys(entries))
+	some := map[string]broker.Entry{keys[0]: entries[keys[0]], keys[3]: entries[keys[3]]}
+	if p, ok := glance(some); !ok || p.Done != 2 || p.Left != 4 {
+		t.Errorf("%+v, %v; want 2 of 5 windows, 3 left and the live one", p, ok)
+	}
+	failed := entries[keys[1]]
+	failed.Value = bytes.Replace(failed.Value, []byte(`"complete"`), []byte(`"failed"`), 1)
+	if p, ok := glance(map[string]broker.Entry{keys[1]: failed}); !ok || p.Done != 2 || len(p.Failed) != 1 {
+		t.Errorf("%+v, %v; want one that failed", p, ok)
+	}
+	if p, ok := glance(map[string]broker.Entry{keys[2]: {Value: []byte("{"), Revision: 9}}); ok {
+		t.Errorf("%+v of a ledger that cannot be read", p)
 	}
 }

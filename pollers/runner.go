@@ -386,18 +386,39 @@ type Progress struct {
 	Partial []Entry
 }
 
-// Progress tells for a source how many of the windows that the ledger has or misses are read.
+// Progress tells for a source how many of the windows that the ledger has or misses are read. It reads the source's whole part of the ledger.
 func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
-	var p Progress
 	state, err := readState(ctx, r.sources, s.Settings.Name)
 	if err != nil {
-		return p, err
+		return Progress{}, err
 	}
-	p.Paused = state.Paused
 	entries, err := r.book.All(ctx, s.Settings.Name)
 	if err != nil {
-		return p, err
+		return Progress{}, err
 	}
+	p := r.progress(s, func(stream string) []Entry { return entries[stream] })
+	p.Paused = state.Paused
+	return p, nil
+}
+
+// Glance is Progress by the planner's copy of the ledger, without Paused: it may lag by a moment, and asks the server for nothing, so
+// that it can be shown again and again. It is false while there is no whole copy.
+func (r *Runner) Glance(s *Source) (Progress, bool) {
+	select {
+	case <-r.mirror.Ready():
+	default:
+		return Progress{}, false
+	}
+	r.viewing.Lock()
+	defer r.viewing.Unlock()
+	r.view.apply(r.mirror.Changes())
+	if r.view.readable(s.Settings.Name) != nil {
+		return Progress{}, false
+	}
+	return r.progress(s, func(stream string) []Entry { return r.view.entries(s.Settings.Name, stream) }), true
+}
+
+func (r *Runner) progress(s *Source, entries func(stream string) []Entry) (p Progress) {
 	for _, stream := range s.Streams() {
 		if d, is := r.denial(s.Settings.Name, stream.Name, r.now()); is {
 			if p.Denied == nil {
@@ -407,8 +428,8 @@ func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
 			continue
 		}
 		plan := r.plans[s.Settings.Name][stream.Name]
-		p.Left += len(plan.Due(entries[stream.Name], r.now()))
-		for _, e := range entries[stream.Name] {
+		p.Left += len(plan.Due(entries(stream.Name), r.now()))
+		for _, e := range entries(stream.Name) {
 			switch e.State {
 			case StateFailed:
 				p.Failed = append(p.Failed, e)
@@ -420,7 +441,7 @@ func (r *Runner) Progress(ctx context.Context, s *Source) (Progress, error) {
 			}
 		}
 	}
-	return p, nil
+	return p
 }
 
 // gate holds workers back while RAW is full or processors are behind.

@@ -445,7 +445,7 @@ func (p *publication) unfit(r *events.Record) (reason string) {
 	return reason
 }
 
-// bury dead-letters a record that cannot travel on. The same record read again within a day is the same dead letter.
+// bury dead-letters a record that cannot travel on. The same record read again is the same dead letter.
 func (p *publication) bury(r *events.Record, event events.Event, reason string) error {
 	dead := events.DeadLetter{Stage: events.StagePoll, Name: r.Source, Reason: p.worker.source.Secrets.Redact(reason), Attempts: 1, Subject: events.RawSubject(r), At: p.worker.now().UTC()}
 	// The starts of many parts are together more than a message may hold.

@@ -2,6 +2,8 @@ package processors
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -195,10 +197,8 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 		header[name] = values
 	}
 	dead.SetHeaders(header)
-	if it.record != nil {
-		// A bad record that overlapping windows read again is one dead letter, not one for each reading.
-		header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.record.Fingerprint() + d.Get(events.HeaderReplayOf)}
-	}
+	// A bad record that overlapping windows read again is one dead letter, not one for each reading.
+	header[broker.HeaderMsgID] = []string{events.StageProcess + ":" + dead.Name + ":" + it.fingerprint() + d.Get(events.HeaderReplayOf)}
 	result := p.broker.Bury(ctx, broker.Message{Subject: dead.DeadSubject(), Header: header, Data: d.Data})
 	if result.Err != nil {
 		p.doubt(it)
@@ -221,6 +221,15 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 		p.log.WarnContext(it.traced(ctx), "a record cannot be processed; it is a dead letter", "source", dead.Name, "raw sequence", d.Sequence, "error", dead.Reason)
 	}
 	return d.Ack()
+}
+
+// fingerprint tells a record by what it holds, and what cannot be decoded by its bytes.
+func (it *item) fingerprint() string {
+	if it.record != nil {
+		return it.record.Fingerprint()
+	}
+	sum := sha256.Sum256(it.delivery.Data)
+	return hex.EncodeToString(sum[:16])
 }
 
 // traced is a context for what is said of a record.

@@ -324,7 +324,10 @@ func TestABadRecordIsADeadLetterWithItsBytesAndTheRestGoesOn(t *testing.T) {
 	bad := rawMessage(t, b, chat{ID: "bytes", Text: "x"}, 3)
 	bad.Data = []byte("\x00 no record")
 	publishRaw(t, b, bad)
-	raw(t, b, chat{ID: "poison", Text: "panic"}, 4) // the same record again
+	again := rawMessage(t, b, chat{ID: "bytes", Text: "x"}, 4) // both once more
+	again.Data = bad.Data
+	publishRaw(t, b, again)
+	raw(t, b, chat{ID: "poison", Text: "panic"}, 4)
 	raw(t, b, chat{ID: "after", Text: "x"}, 5)
 	drained(t, b)
 	if all := emitted(t, b); len(all) != 2 {

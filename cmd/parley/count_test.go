@@ -1,7 +1,3 @@
-//go:build !race
-
-// Updating a stream beside its readers races inside nats-server 2.15.2.
-
 package main_test
 
 import (
@@ -32,31 +28,6 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	if err := b.Provision(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	limitIndex := func(size int32) {
-		t.Helper()
-		address, err := os.ReadFile(filepath.Join(dir, "address"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		nc, err := nats.Connect(string(address))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		js, err := jetstream.New(nc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := js.Stream(t.Context(), broker.State)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := s.CachedInfo().Config
-		c.MaxMsgSize = size
-		if _, err := js.UpdateStream(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
-	}
 	r, err := processors.NewRunner(t.Context(), b, processors.Options{Normalizers: map[string]processors.Normalizer{
 		"acme": func(r *events.Record) (events.Entity, error) {
 			return &events.Conversation{Base: events.NewBase(r), Subject: "x"}, nil
@@ -65,7 +36,7 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limitIndex(1)
+	makeRoom := fillIndex(t, dir)
 	const count = 300
 	messages := make([]broker.Message, 2*count) // each of them twice
 	for i := range messages {
@@ -89,9 +60,9 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	defer cancel()
 	until := func(what string, is func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); !is(); {
+		for deadline := time.Now().Add(3 * time.Minute); !is(); {
 			if time.Now().After(deadline) {
-				t.Fatalf("not within a minute: %s", what)
+				t.Fatalf("not within three minutes: %s", what)
 			}
 			<-time.After(20 * time.Millisecond)
 		}
@@ -100,12 +71,54 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 		state, err := b.StreamState(t.Context(), broker.Events)
 		return err == nil && state.Messages == count
 	})
-	limitIndex(-1)
+	makeRoom()
 	until("everything is processed", func() bool {
 		left, err := b.Unprocessed(t.Context())
 		return err == nil && left == 0
 	})
 	if got := r.Counts()[processors.CountKey{Vendor: "acme", Kind: events.KindConversation}]; got.Events != count || got.Duplicates != count {
 		t.Errorf("counted are %+v; want %d events and as many duplicates", got, count)
+	}
+}
+
+// fillIndex leaves no room for an entry in STATE, which has no reader yet: updating a stream beside its readers races inside nats-server
+// 2.15.2. It gives what makes room again.
+func fillIndex(t *testing.T, dir string) (makeRoom func()) {
+	t.Helper()
+	address, err := os.ReadFile(filepath.Join(dir, "address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(string(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), broker.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const subject, bytes, frame = events.StateSubjects + ".filler", 512 << 10, 30 // what the store adds to a message without headers
+	c := s.CachedInfo().Config
+	c.MaxBytes, c.Discard = bytes, jetstream.DiscardNew
+	if s, err = js.UpdateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	there, err := s.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	filler, err := js.Publish(t.Context(), subject, make([]byte, bytes-frame-len(subject)-int(there.State.Bytes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := s.DeleteMsg(t.Context(), filler.Sequence); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -89,7 +89,7 @@ type simulateCmd struct {
 	Chats int    `default:"200" help:"Chats of each vendor (${default})."`
 	Live  int    `default:"0" help:"Chats of each vendor that go on arriving per hour (${default})."`
 	Bad   int    `default:"0" help:"Malformed records of each vendor (${default})."`
-	Fault string `help:"Faults and their shares, such as 429=0.1,500=0.05,cut=0.01; there are 429, 500, cut, html, moved (pages), slow, truncated."`
+	Fault string `help:"Faults and their shares, such as 429=0.1,500=0.05,cut=0.01; there are 429, 500, cut, html, late (a chat changes after it was read), midnight (the day changes while days are counted back), moved (pages), slow, truncated."`
 }
 
 func (c *simulateCmd) Run(ctx context.Context) error {

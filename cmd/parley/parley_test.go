@@ -25,6 +25,7 @@ import (
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
+	"github.com/parley-stream/parley/pollers/simulated"
 )
 
 // Exit codes of the command.
@@ -275,6 +276,54 @@ func TestASecondRunAddsNothingAndChangesComeAsRevisionTwo(t *testing.T) {
 			t.Errorf("%s: %d new events after 3 changes", vendor, fresh)
 		}
 		w.wantAll(t, after)
+	}
+}
+
+// What changes behind the answers of one run is in the next one's, and a day that moves under a reading neither hides nor doubles anything.
+func TestWhatChangesWhileARunReadsIsInTheNextOnes(t *testing.T) {
+	w := newWorld(t, app.Simulation{Seed: 5, Days: 2, Chats: 130, Faults: "late=0.15,midnight=0.1"})
+	w.set("PARLEY_SOURCE_LIVELEADER_WINDOW", "1h") // it answers few requests otherwise
+	versions := func() map[string]int {
+		all := make(map[string]int)
+		for vendor, ledger := range w.sims.Ledgers() {
+			for _, e := range ledger {
+				all[events.CanonicalID(vendor, vendor, e.Key)] = e.Version
+			}
+		}
+		return all
+	}
+	command(t, w.environ, "run", "--once").once(t, exitDone)
+	first, last, before := w.readFiles(t), files{}, versions()
+	late := make(map[string]int) // by vendor
+	for runs := 0; len(late) < len(w.sims.Names()); runs++ {
+		if runs == 8 {
+			t.Fatalf("changed are %v; want changes at every vendor: the test shows nothing", late)
+		}
+		since := versions()
+		command(t, w.environ, "run", "--once").once(t, exitDone)
+		last = w.readFiles(t)
+		clear(late)
+		for id, version := range since {
+			if version == before[id] || before[id] == 0 {
+				continue
+			}
+			vendor, _, _ := strings.Cut(id, ":")
+			late[vendor]++
+			if last.entities[id] <= first.entities[id] {
+				t.Errorf("%s changed after the first run and before the last; its revision is still %d", id, last.entities[id])
+			}
+		}
+	}
+	w.wantAll(t, last)
+}
+
+func TestTheHelpOfSimulateNamesEveryFault(t *testing.T) {
+	help := command(t, nil, "simulate", "--help").once(t, exitDone).stdout.String()
+	_, faults, _ := strings.Cut(strings.Join(strings.Fields(help), " "), "there are ")
+	for _, name := range simulated.FaultNames() {
+		if !strings.Contains(faults, " "+name) && !strings.HasPrefix(faults, name) {
+			t.Errorf("it does not name %s: %s", name, faults)
+		}
 	}
 }
 

@@ -162,7 +162,8 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 		},
 		{
 			Name: Dead, Description: "what could not be processed or delivered", Subjects: []string{events.DeadSubjects + ".>"},
-			MaxAge: deadRetention, Duplicates: 24 * time.Hour,
+			// A record that is read again after days, as SETTLE has it, is the same dead letter for as long as that is kept.
+			MaxAge: deadRetention, Duplicates: deadRetention,
 		},
 		{
 			Name: Replay, Description: "events that one sink gets again", Subjects: []string{events.ReplaySubjects + ".>"},

@@ -68,6 +68,9 @@ func TestStreamsAreMadeAsTheArchitectureSays(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
+			if name == broker.Dead && c.Duplicates != c.MaxAge {
+				t.Errorf("a dead letter's id is known for %s and the letter kept for %s; want the same", c.Duplicates, c.MaxAge)
+			}
 		})
 	}
 }
@@ -373,4 +376,25 @@ func TestTrimmingRemovesTheOldestQuarterAndNothingThatIsNotProcessed(t *testing.
 	acked(t, held[3:50]...)
 	acked(t, held[51:]...)
 	trim(true, 29) // a quarter of 4 to 100
+}
+
+// A dead letter is known by its id over a restart, and for as long as it is kept.
+func TestADeadLetterComesOnceAlsoAfterARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for run := range 2 {
+		b, err := broker.Open(t.Context(), broker.Options{DataDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(b.Close)
+		if err := b.Provision(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		letter := broker.Message{Subject: "parley.dead.process.eu", Header: map[string][]string{broker.HeaderMsgID: {"process:eu:1"}}, Data: []byte("bad")}
+		if r := b.Bury(t.Context(), letter); r.Err != nil || r.Duplicate != (run > 0) {
+			t.Errorf("run %d: %+v", run, r)
+		}
+		b.Close()
+	}
 }

@@ -131,3 +131,45 @@ func TestAClockThatIsSetBackDuringTheRequestIsSeen(t *testing.T) {
 		t.Errorf("%v; want ErrIncomplete", err)
 	}
 }
+
+func TestADayThatMovesWhileItIsReadIsNeverTakenForAnother(t *testing.T) {
+	now := at("2026-10-27 15:00:00")
+	sim := cobrowsersim.New(simulated.Options{
+		Seed: 3, Days: 4, Chats: 200, Malformed: 2, Start: now, Now: func() time.Time { return now },
+		Faults: simulated.Faults{simulated.FaultMidnight: 0.5},
+	})
+	p := open(t, serve(sim), func() time.Time { return now }, "API_KEY", sim.Variables("")["API_KEY"], "USER", sim.Variables("")["USER"])
+	for _, date := range []string{"2026-10-25", "2026-10-26"} {
+		w, want := day(date), map[string]bool{}
+		for _, e := range sim.Ledger() {
+			if e.Stream == w.Stream && !e.Malformed && !e.At.Before(w.From) && e.At.Before(w.To) {
+				want[e.Key] = true
+			}
+		}
+		moved, whole := 0, 0
+		for range 40 {
+			records, err := pollertest.Collect(p, w)
+			got := 0
+			for _, r := range records {
+				if want[r.Key] {
+					got++
+				} else if r.Key != "" {
+					t.Errorf("%s: a record %s of another day", date, r.Key)
+				}
+			}
+			switch {
+			case errors.Is(err, pollers.ErrIncomplete):
+				moved++
+			case err != nil:
+				t.Fatal(err)
+			case got != len(want):
+				t.Errorf("%s: complete with %d of %d", date, got, len(want))
+			default:
+				whole++
+			}
+		}
+		if len(want) < 10 || moved < 5 || whole < 5 {
+			t.Errorf("%s: of %d conversations %d readings were whole, %d met another day; want both often", date, len(want), whole, moved)
+		}
+	}
+}

@@ -5,6 +5,7 @@
 //	URL         the account's address, such as https://company.example; mandatory. /api is added
 //	API_KEY     the account's key; it travels as the documented query parameter and is redacted everywhere
 //	FORMAT      json (default) or xml
+//	COLUMNS     columns of the reports, separated by commas (default: all): each report that has some of them is asked for these alone
 //	KB_QUERIES  what the knowledge base is searched for, separated by commas; without it there is no stream knowledgebase/search
 //	TIMEZONE    the zone of the account's times; the documented default is America/Los_Angeles
 //

@@ -28,7 +28,7 @@ type stream struct {
 	fetch func(ctx context.Context, p *poller, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error)
 }
 
-func streams() []stream {
+func streams(reports []*report) []stream {
 	return append([]stream{
 		{
 			// The live window is read every INTERVAL with three requests per conversation: one of an
@@ -36,7 +36,7 @@ func streams() []stream {
 			Stream: pollers.Stream{Name: "conversations", Grain: time.Second, MaxSpan: pollers.Day, LiveSpan: 10 * time.Minute},
 			fetch:  fetchConversations,
 		},
-	}, reportStreams()...)
+	}, reportStreams(reports)...)
 }
 
 type poller struct {
@@ -58,6 +58,7 @@ func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Polle
 		APIKey  settings.Secret `env:"API_KEY, required"`
 		Format  string          `env:"FORMAT, default=json"`
 		Queries []string        `env:"KB_QUERIES"`
+		Columns []string        `env:"COLUMNS"`
 	}
 	vars.Decode(&cfg)
 	if s.URL == nil {
@@ -68,9 +69,10 @@ func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Polle
 		vars.Fault("FORMAT", "want json or xml")
 	}
 	endpoint := s.Endpoint("", accessPath)
+	read := append(streams(narrow(reports(), cfg.Columns, vars)), directoryStreams(searches(cfg.Queries, vars))...)
 	return &poller{
 		client: env.Connect(account(endpoint), vendorRate, vars.Secrets()), endpoint: endpoint, format: f, location: location(s, vars),
-		streams: append(streams(), directoryStreams(searches(cfg.Queries, vars))...), known: env.Known, now: env.Now, apiKey: cfg.APIKey.Reveal, redact: pollers.NewRedactor(vars.Secrets()).Error,
+		streams: read, known: env.Known, now: env.Now, apiKey: cfg.APIKey.Reveal, redact: pollers.NewRedactor(vars.Secrets()).Error,
 	}
 }
 

@@ -8,7 +8,8 @@
 // 1. pollers/<vendor>/<vendor>sim, the vendor's documented API over an invented account. [simulated.New] gives people and chats; the
 // simulator writes them as the vendor does, is as strict as the document, and says 401 to a wrong credential. It is a [Sim]: Ledger
 // lists every record that is visible now under the vendor_id that its event will have, Change shows an edit (Chat.Edits) in some field, Malformed chats are
-// served broken. Answer through [simulated.Faulty], so that Options.Faults has an effect. Where Options.Fields is set, every answer holds one
+// served broken. Answer through [simulated.Faulty], so that Options.Faults has an effect, and give it Change; a vendor that counts days back, or has
+// pages, asks a [simulated.Chance] or [simulated.Moves] for those faults. Where Options.Fields is set, every answer holds one
 // record more in which each documented field has a value of its own: field coverage looks for these values in the events, and it is the only test that
 // sees a field that nobody carried over.
 //
@@ -147,6 +148,7 @@ func Run(t *testing.T, v Vendor) {
 	}
 	t.Run("every record of the ledger is read, and none else", v.testComplete)
 	t.Run("a change is read again as other bytes under the same key", v.testChange)
+	t.Run("what changes after it was read is read again", v.testLate)
 	t.Run("every fault of the simulator passes", v.testFaults)
 	t.Run("a cut response is never complete", v.testCut)
 	t.Run("what is not the documented answer is never empty", v.testWrongAnswers)
@@ -314,6 +316,30 @@ func (v Vendor) testChange(t *testing.T) {
 	}
 	if changed != 3 {
 		t.Errorf("%d records changed, want 3: the simulator shows an edit (Chat.Edits) in one field of one record", changed)
+	}
+}
+
+// testLate reads all streams twice while things change behind the answers.
+func (v Vendor) testLate(t *testing.T) {
+	o := options()
+	o.Faults = simulated.Faults{simulated.FaultLate: 0.5}
+	sim := v.NewSim(o)
+	p := v.Serve(t, sim, sim)
+	before, changed := map[string]string{}, 0
+	for range 2 {
+		changed = 0
+		for _, stream := range p.Describe().Streams {
+			for key, r := range v.readAll(t, p, stream) {
+				name := stream.Name + " " + key
+				if was, known := before[name]; known && was != r.Fingerprint() {
+					changed++
+				}
+				before[name] = r.Fingerprint()
+			}
+		}
+	}
+	if changed == 0 {
+		t.Error("no record changed between two readings; want a simulator that gives simulated.Faulty its Change")
 	}
 }
 

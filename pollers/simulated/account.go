@@ -4,8 +4,10 @@
 package simulated
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -160,21 +162,26 @@ func (c *Chat) seenAt(now time.Time) Chat {
 	return seen
 }
 
-// Change edits n of the newest well-formed chats that have ended and were not missed, each at a different chat,
-// and gives their numbers. A simulator shows an edit (Edits, ChangedAt) in some field of its format. Fewer
+// Change edits n well-formed chats that have ended and were not missed, each at a different chat, and gives their numbers: of those that
+// were edited least, the newest. A simulator shows an edit (Edits, ChangedAt) in some field of its format. Fewer
 // are given when there are not so many.
 func (a *Account) Change(n int) []int {
 	now := a.Now().UTC().Truncate(time.Second)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var numbers []int
-	for i := len(a.chats) - 1; i >= 0 && len(numbers) < n; i-- {
-		if c := a.chats[i]; !c.End.After(now) && !c.Missed && !c.Malformed {
-			c.Edits++
-			a.edits++
-			c.ChangedAt = now
-			numbers = append(numbers, c.Number)
+	var can []*Chat
+	for _, c := range slices.Backward(a.chats) {
+		if !c.End.After(now) && !c.Missed && !c.Malformed {
+			can = append(can, c)
 		}
+	}
+	slices.SortStableFunc(can, func(a, b *Chat) int { return cmp.Compare(a.Edits, b.Edits) })
+	var numbers []int
+	for _, c := range can[:min(n, len(can))] {
+		c.Edits++
+		a.edits++
+		c.ChangedAt = now
+		numbers = append(numbers, c.Number)
 	}
 	return numbers
 }

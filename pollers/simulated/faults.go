@@ -30,14 +30,23 @@ const (
 	FaultTruncated = "truncated"
 	// FaultMoved moves the rows of a listing between two of its pages; simulators that have pages ask Moves for it.
 	FaultMoved = "moved"
+	// FaultLate changes an entity, in the way in which the vendor's change, after an answer that may have held it. There are at most 100 such
+	// changes, so that whoever reads again comes to an end.
+	FaultLate = "late"
+	// FaultMidnight has the vendor's day change between a request and its answer; simulators of vendors that count days back from today ask a
+	// Chance for it.
+	FaultMidnight = "midnight"
 )
+
+// mostLate is how many changes FaultLate makes.
+const mostLate = 100
 
 // largestShare of all requests may be misbehaved to: above it a poller would wait for long.
 const largestShare = 0.9
 
 // FaultNames are all faults', sorted.
 func FaultNames() []string {
-	return []string{Fault429, Fault500, FaultCut, FaultHTML, FaultMoved, FaultSlow, FaultTruncated}
+	return []string{Fault429, Fault500, FaultCut, FaultHTML, FaultLate, FaultMidnight, FaultMoved, FaultSlow, FaultTruncated}
 }
 
 // ParseFaults reads "429=0.1,cut=0.05"; a name alone is 0.05.
@@ -72,7 +81,9 @@ func ParseFaults(text string) (Faults, error) {
 
 // answers are the names of the faults that an answer as a whole can have, sorted.
 func (f Faults) answers() []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(f)), func(name string) bool { return name == FaultMoved })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(f)), func(name string) bool {
+		return name == FaultLate || name == FaultMidnight || name == FaultMoved
+	})
 }
 
 // draws are seeded choices: one for each time that a request is asked, whatever else is asked meanwhile.
@@ -96,6 +107,22 @@ func (d *draws) next(request string) *rand.Rand {
 	d.mu.Unlock()
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %s", d.salt, d.seed, n, request))
 	return rand.New(rand.NewPCG(binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:16])))
+}
+
+// Chance decides whether a fault that only a simulator itself can make falls on a request.
+type Chance struct {
+	share float64
+	draws *draws
+}
+
+// NewChance makes the decisions of one simulator.
+func NewChance(f Faults, seed int64, fault string) *Chance {
+	return &Chance{share: f[fault], draws: newDraws(seed, fault)}
+}
+
+// Falls decides for a request that is asked once more.
+func (c *Chance) Falls(r *http.Request) bool {
+	return c.share > 0 && c.draws.next(r.URL.RequestURI()).Float64() < c.share
 }
 
 // Move is how the rows of a listing have moved since the page before was read.

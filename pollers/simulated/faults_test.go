@@ -56,7 +56,7 @@ func serve(t *testing.T, f simulated.Faults, seed int64) func(method, target, bo
 			return
 		}
 		_, _ = io.WriteString(w, text)
-	}), f, seed))
+	}), f, seed, nil))
 	t.Cleanup(server.Close)
 	return func(method, target, body string) answer {
 		t.Helper()
@@ -199,7 +199,7 @@ func TestWhatCannotBeTruncatedIsWhole(t *testing.T) {
 		next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) })
 		plain, faulty := httptest.NewRecorder(), httptest.NewRecorder() // a recorder has no connection to close
 		next.ServeHTTP(plain, nil)
-		simulated.Faulty(next, simulated.Faults{simulated.FaultTruncated: 1}, 1).ServeHTTP(faulty, httptest.NewRequest(http.MethodGet, "/", nil))
+		simulated.Faulty(next, simulated.Faults{simulated.FaultTruncated: 1}, 1, nil).ServeHTTP(faulty, httptest.NewRequest(http.MethodGet, "/", nil))
 		if plain.Code != faulty.Code || plain.Body.String() != faulty.Body.String() {
 			t.Errorf("%s: %d %q; want %d %q", name, faulty.Code, faulty.Body, plain.Code, plain.Body)
 		}
@@ -211,7 +211,7 @@ func TestASlowBodyEndsWithItsReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()
-	simulated.Faulty(next, simulated.Faults{simulated.FaultSlow: 1}, 1).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+	simulated.Faulty(next, simulated.Faults{simulated.FaultSlow: 1}, 1, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
 	if w.Body.Len() >= len(text) {
 		t.Error("it went on to the end")
 	}
@@ -270,5 +270,58 @@ func TestAPageShowsItsMove(t *testing.T) {
 	}
 	if !slices.Equal(rows, []int{1, 2, 3, 4, 5, 6, 7}) {
 		t.Errorf("the rows were changed: %v", rows)
+	}
+}
+
+func TestSomethingChangesAfterAnAnswerAndNotForEver(t *testing.T) {
+	answers, changes, early := 0, 0, false
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answers++ })
+	change := func(n int) int {
+		early = early || answers == changes // no answer came before it
+		changes += n
+		return n
+	}
+	ask := func(f simulated.Faults, n int) int {
+		answers, changes = 0, 0
+		h := simulated.Faulty(next, f, 3, change)
+		for i := range n {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, fmt.Sprintf("/%d", i%7), nil))
+		}
+		return changes
+	}
+	if n := ask(simulated.Faults{simulated.FaultLate: 0.5}, 60); n < 15 || n > 45 || early {
+		t.Errorf("%d changes after 60 answers, one before its answer: %v; want about half as many, each behind one", n, early)
+	}
+	if n := ask(simulated.Faults{simulated.FaultLate: 0.9}, 300); n != 100 {
+		t.Errorf("%d changes after 300 answers; want an end at 100", n)
+	}
+	if n := ask(simulated.Faults{simulated.FaultMoved: 0.9, simulated.FaultMidnight: 0.9}, 60); n != 0 {
+		t.Errorf("%d changes without the fault", n)
+	}
+	if n := ask(simulated.Faults{simulated.FaultLate: 0.5, simulated.FaultCut: 0.4}, 60); n < 15 {
+		t.Errorf("%d changes after 60 answers of which some are cut", n)
+	}
+}
+
+func TestAChanceIsSeededAndPasses(t *testing.T) {
+	f := simulated.Faults{simulated.FaultMidnight: 0.5}
+	a, b := simulated.NewChance(f, 4, simulated.FaultMidnight), simulated.NewChance(f, 4, simulated.FaultMidnight)
+	other := simulated.NewChance(f, 4, simulated.FaultLate)
+	fell := 0
+	for i := range 60 {
+		r := httptest.NewRequest(http.MethodGet, fmt.Sprintf("/csv.php?start=%d", i%3), nil)
+		falls := a.Falls(r)
+		if b.Falls(r) != falls {
+			t.Errorf("request %d: two of one seed differ", i)
+		}
+		if falls {
+			fell++
+		}
+		if other.Falls(r) {
+			t.Errorf("request %d: a fault falls that was not asked for", i)
+		}
+	}
+	if fell < 15 || fell > 45 {
+		t.Errorf("%d of 60; want about half", fell)
 	}
 }

@@ -10,16 +10,36 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Faulty puts faults in front of a handler, by a seeded choice for each time that a request is asked.
-func Faulty(next http.Handler, f Faults, seed int64) http.Handler {
+// Faulty puts faults in front of a simulator, by a seeded choice for each time that a request is asked. Change is the simulator's own; it
+// may be nil where nothing can change.
+func Faulty(next http.Handler, f Faults, seed int64, change func(n int) int) http.Handler {
+	if f[FaultLate] > 0 && change != nil {
+		next = &late{next: next, chance: NewChance(f, seed, FaultLate), change: change}
+	}
 	names := f.answers()
 	if len(names) == 0 {
 		return next
 	}
 	return &faulty{next: next, shares: f, names: names, draws: newDraws(seed, "faults"), truncated: map[string]bool{}}
+}
+
+// late changes something after an answer.
+type late struct {
+	next   http.Handler
+	chance *Chance
+	change func(n int) int
+	made   atomic.Int64
+}
+
+func (l *late) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.next.ServeHTTP(w, r)
+	if l.chance.Falls(r) && l.made.Add(1) <= mostLate {
+		l.change(1)
+	}
 }
 
 type faulty struct {

@@ -2,6 +2,7 @@ package simulated_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,5 +71,26 @@ func TestAChangeIsOfExactlyTheseChats(t *testing.T) {
 	}
 	if n := len(a.Change(1000)); n >= 50 || n < 30 {
 		t.Errorf("%d of 50 chats could be changed", n)
+	}
+}
+
+func TestWhatWasEditedLeastIsEditedFirstAndOfThatTheNewest(t *testing.T) {
+	a := account(start, simulated.Options{Chats: 30})
+	can := len(a.Change(1000))
+	var order []int
+	for range 2 * can {
+		order = append(order, a.Change(1)...)
+	}
+	if first, second := order[:can], order[can:]; !slices.Equal(first, second) || len(first) < 20 {
+		t.Errorf("edited in the order %v, and then %v", first, second)
+	}
+	byNumber := map[int]simulated.Chat{}
+	for _, c := range a.Chats() {
+		if byNumber[c.Number] = c; c.Edits != 3 && c.Edits != 0 {
+			t.Errorf("chat %d has %d edits; want as many as every other", c.Number, c.Edits)
+		}
+	}
+	if !slices.IsSortedFunc(order[:can], func(x, y int) int { return byNumber[y].End.Compare(byNumber[x].End) }) {
+		t.Errorf("edited in the order %v; want the newest end first", order[:can])
 	}
 }

@@ -164,7 +164,7 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 func (p *Process) showProgress(ctx context.Context, progress *console.Progress) {
 	for {
 		for _, s := range p.app.sources {
-			if now, err := p.pollers.Progress(ctx, s); err == nil {
+			if now, ok := p.pollers.Glance(s); ok {
 				progress.Set(s.Settings.Name, int64(now.Done), int64(now.Done+now.Left))
 			}
 		}

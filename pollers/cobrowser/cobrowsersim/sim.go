@@ -5,6 +5,8 @@
 // nearer than stop, other parameters than the documented ones are refused, a row is of the day in which it began, and a command
 // without options lists everything.
 //
+// The fault "midnight" answers with the days as the next day counts them, where a row of them can tell.
+//
 // There are two users: a CCC agent, who sees all accounts, and an ordinary one, who sees one account and is forbidden the commands
 // for CCC agents.
 package cobrowsersim
@@ -42,6 +44,7 @@ type Sim struct {
 	fields  *simulated.Fields
 	zone    *time.Location
 	people  map[string]int // the agents' places by the story's ids
+	turns   *simulated.Chance
 	handler http.Handler
 }
 
@@ -51,11 +54,11 @@ func New(o simulated.Options) *Sim {
 	if err != nil {
 		panic(err) // tzdata is linked in
 	}
-	s := &Sim{account: simulated.New(o), fields: o.Fields, zone: zone, people: make(map[string]int)}
+	s := &Sim{account: simulated.New(o), fields: o.Fields, zone: zone, people: make(map[string]int), turns: simulated.NewChance(o.Faults, o.Seed, simulated.FaultMidnight)}
 	for i, p := range s.account.Agents() {
 		s.people[p.ID] = i
 	}
-	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed)
+	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed, s.Change)
 	return s
 }
 
@@ -138,7 +141,7 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this command only works for CCC agents", http.StatusForbidden)
 	default:
 		w.Header().Set("Content-Type", "text/csv")
-		_, _ = w.Write(s.answer(u, ask))
+		_, _ = w.Write(s.answer(u, ask, s.turns.Falls(r)))
 	}
 }
 
@@ -210,19 +213,32 @@ func (s *Sim) midnight(ago int) time.Time {
 	return time.Date(y, m, d-ago, 0, 0, 0, 0, s.zone)
 }
 
-// answer gives the list that a user sees: of the days asked for, or all there is.
-func (s *Sim) answer(u user, ask question) []byte {
+// answer gives the list that a user sees: of the days asked for, or all there is. After midnight the days are others; if there
+// are no rows of theirs, nothing in the answer could tell, and it is that of before.
+func (s *Sim) answer(u user, ask question, afterMidnight bool) []byte {
 	from, to := s.midnight(ask.start), s.midnight(ask.stop-1)
-	out := line(nil, ask.command.columns, ask.separator)
-	for _, r := range ask.command.rows(s) {
-		if u.sees(&r) && (!ask.command.ranged || !r.at.Before(from) && r.at.Before(to)) {
-			out = line(out, r.values, ask.separator)
+	rows := s.rows(u, ask.command, from, to)
+	if afterMidnight && ask.command.ranged {
+		from, to := s.midnight(ask.start-1), s.midnight(ask.stop-2)
+		if others := s.rows(u, ask.command, from, to); slices.ContainsFunc(others, func(r row) bool { return !r.malformed }) {
+			rows = others
 		}
+	}
+	out := line(nil, ask.command.columns, ask.separator)
+	for _, r := range rows {
+		out = line(out, r.values, ask.separator)
 	}
 	if s.fields != nil {
 		out = line(out, s.specimen(ask.command, from), ask.separator)
 	}
 	return out
+}
+
+// rows gives those of a command that a user sees, of the time from from to to if it takes days.
+func (s *Sim) rows(u user, c command, from, to time.Time) []row {
+	return slices.DeleteFunc(c.rows(s), func(r row) bool {
+		return !u.sees(&r) || c.ranged && (r.at.Before(from) || !r.at.Before(to))
+	})
 }
 
 // line appends one line: every value in quotes, quotes doubled.

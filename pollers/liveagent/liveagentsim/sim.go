@@ -35,7 +35,7 @@ func New(o simulated.Options) *Sim {
 		panic("liveagentsim: no time zone database: " + err.Error())
 	}
 	s := &Sim{account: simulated.New(o), zone: zone}
-	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed)
+	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed, s.Change)
 	return s
 }
 

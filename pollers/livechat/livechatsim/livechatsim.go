@@ -55,7 +55,7 @@ func New(o simulated.Options) *Sim {
 	s := &Sim{account: simulated.New(o), location: location, moves: simulated.NewMoves(o.Faults, o.Seed), deleted: map[int]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /chats", s.list)
-	s.handler = simulated.Faulty(mux, o.Faults, o.Seed)
+	s.handler = simulated.Faulty(mux, o.Faults, o.Seed, s.Change)
 	return s
 }
 

@@ -59,7 +59,7 @@ func New(o simulated.Options) *Sim {
 		account: account, home: home, broken: brokenBuckets(account.Options(), home), greetings: greetings,
 		last: query{distribution: "day", zone: home}, asked: map[string]query{}, canceled: map[int]int{},
 	}
-	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed)
+	s.handler = simulated.Faulty(http.HandlerFunc(s.serve), o.Faults, o.Seed, s.Change)
 	return s
 }
 

@@ -39,7 +39,7 @@ func New(o simulated.Options) *Sim {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /a/Srv", s.export)
-	s.handler = simulated.Faulty(mux, o.Faults, o.Seed)
+	s.handler = simulated.Faulty(mux, o.Faults, o.Seed, s.Change)
 	return s
 }
 
