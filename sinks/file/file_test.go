@@ -309,6 +309,34 @@ func (f *fullSpool) WriteAt(p []byte, at int64) (int, error) {
 	return n, err
 }
 
+// What decodes and encodes JSON again changes its spaces, the spelling of its numbers and strings, or the order of its keys.
+func TestLinesHoldTheDataByteForByte(t *testing.T) {
+	for name, data := range map[string]string{
+		"spaces": `{ "b" :1,  "a":[ ] }`, "numbers": `{"n":1e2,"m":1.0,"big":12345678901234567890.10,"z":-0}`, "order": `{"z":1,"a":2,"m":3}`,
+		"strings": `{"t":"\u00e9\/\u003c é <&>"}`, "a key twice": `{"a":1,"a":2}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := own(t, opener(t, dir, ""))
+			list := items(1, 1)
+			list[0].Event.Data = []byte(data)
+			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: list}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			content, err := os.ReadFile(published(t, dir)[0])
+			if err != nil || !strings.Contains(string(content), `"data":`+data) {
+				t.Errorf("got %s, %v; want %s in it", content, err, data)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
 	for variant, query := range variants() {
 		t.Run(variant, func(t *testing.T) {

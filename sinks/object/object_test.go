@@ -456,7 +456,10 @@ func TestTheSpoolLeavesNothingBehind(t *testing.T) {
 }
 
 func TestWrongSettingsGiveAllTheirFaults(t *testing.T) {
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_CONFIG_FILE"} {
+	for _, name := range []string{
+		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_CONFIG_FILE",
+		"AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN",
+	} {
 		t.Setenv(name, "")
 	}
 	for text, want := range map[string][]string{
@@ -471,6 +474,15 @@ func TestWrongSettingsGiveAllTheirFaults(t *testing.T) {
 		"s3://bucket?endpoint=http://127.0.0.1:9":            nil,
 		"s3://bucket?region=eu&insecure=x&rotate_size=6GiB":  {"parameter insecure", "at most 5GiB"},
 		"s3://bucket?region=eu&format=x&compress=y&z=1":      {"parameter format", "parameter compress", "parameter z"},
+		"azblob://chats/eu?account=acme":                     nil,
+		"azblob://chats/eu":                                  {"parameter account: is missing"},
+		"azblob://chats?account=Acme-1":                      {"want a storage account's name"},
+		"azblob://chats--eu?account=acme":                    {"names no container"},
+		"azblob://chats.eu?account=acme&region=x":            {"names no container", "parameter region"},
+		"azblob://me:hunter2hunter2@chats?account=acme":      {"PARLEY_SINK_T_ACCOUNT_KEY or PARLEY_SINK_T_SAS_TOKEN"},
+		"azblob://chats?account=acme&sig=hunter2hunter2":     {"PARLEY_SINK_T_SAS_TOKEN", "parameter sig"},
+		"azblob://chats?account=acme&rotate_size=6GiB":       {"at most 5GiB"},
+		"gs://me:hunter2hunter2@bucket":                      {"PARLEY_SINK_T_CREDENTIALS_FILE"},
 	} {
 		u, err := url.Parse(text)
 		if err != nil {
@@ -501,6 +513,32 @@ func TestWrongSettingsGiveAllTheirFaults(t *testing.T) {
 		vars := settings.New("PARLEY_SINK_T_", c.values)
 		object.New(sinks.Settings{}, vars, &url.URL{Scheme: "s3", Host: "bucket", RawQuery: "region=eu"}, sinks.Env{})
 		if got := fmt.Sprint(vars.Faults()); !strings.Contains(got, c.want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func TestWrongCredentialsOfAzureAreNamedAndNotShown(t *testing.T) {
+	for _, name := range []string{"AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"} {
+		t.Setenv(name, "")
+	}
+	for name, c := range map[string]struct {
+		values map[string]string
+		want   string
+	}{
+		"a key that is none":       {map[string]string{"ACCOUNT_KEY": "hunter2 hunter2"}, "ACCOUNT_KEY (or AZURE_STORAGE_KEY) is no account's key"},
+		"a signature that is none": {map[string]string{"SAS_TOKEN": "hunter2"}, "SAS_TOKEN (or AZURE_STORAGE_SAS_TOKEN) is no shared access signature"},
+		"both":                     {map[string]string{"ACCOUNT_KEY": "aHVudGVyMg==", "SAS_TOKEN": "sig=hunter2"}, "PARLEY_SINK_T_SAS_TOKEN: is set beside PARLEY_SINK_T_ACCOUNT_KEY"},
+	} {
+		vars := settings.New("PARLEY_SINK_T_", c.values)
+		u := &url.URL{Scheme: "azblob", Host: "chats", RawQuery: "account=acme"}
+		open := object.New(sinks.Settings{Timeout: time.Minute}, vars, u, sinks.Env{DataDir: t.TempDir()})
+		got := fmt.Sprint(vars.Faults())
+		if vars.Faults() == nil {
+			_, err := open(t.Context(), sinks.Ownership{Sink: "archive"})
+			got = fmt.Sprint(err)
+		}
+		if !strings.Contains(got, c.want) || strings.Contains(got, "hunter2") || strings.Contains(got, "aHVudGVyMg") {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}

@@ -26,6 +26,9 @@ type config struct {
 	secret           settings.Secret
 	session          settings.Secret
 	googleKey        settings.Secret
+	account          string // of Azure
+	azureKey         settings.Secret
+	azureSignature   settings.Secret
 	scheme           string
 	options          rolling.Options
 }
@@ -33,7 +36,11 @@ type config struct {
 // maxObject is the largest that a request of a plain put could take; parts would allow more, and nobody wants it.
 const maxObject = 5 << 30
 
-var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+var (
+	bucketForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	containerForm = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,62}$`)
+	accountForm   = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
+)
 
 // New reads the sink's parameters; faults stay in vars. The Opener makes a client for one ownership.
 func New(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) sinks.Opener {
@@ -48,11 +55,14 @@ func NewFinder(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env)
 func decode(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) config {
 	fault := func(want string) { vars.Fault("URL", want) }
 	c := config{scheme: u.Scheme, bucket: u.Host, spool: filepath.Join(env.DataDir, "spool"), timeout: s.Timeout}
-	if u.User != nil {
+	if u.User != nil || u.Query().Has("sig") { // a pasted address of Azure has a signature in it
 		vars.Redact("URL")
-		fault("holds credentials: want them in " + vars.Name("ACCESS_KEY_ID") + " and " + vars.Name("SECRET_ACCESS_KEY") + ", or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+		fault("holds credentials: want them in " + credentialVariables(vars, u.Scheme))
 	}
-	if !bucketForm.MatchString(u.Host) {
+	switch {
+	case u.Scheme == "azblob" && (len(u.Host) > 63 || !containerForm.MatchString(u.Host)):
+		fault("names no container: want azblob://container/prefix, a container's name having 3 to 63 of a-z, 0-9 and single hyphens")
+	case u.Scheme != "azblob" && !bucketForm.MatchString(u.Host):
 		fault("names no bucket: want " + u.Scheme + "://bucket/prefix, a bucket's name having 3 to 63 of a-z, 0-9, hyphen and dot")
 	}
 	if prefix := strings.Trim(u.Path, "/"); prefix != "" {
@@ -62,8 +72,11 @@ func decode(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) co
 		c.prefix = prefix + "/"
 	}
 	own := map[string]string{"endpoint": "", "insecure": "false"}
-	if u.Scheme == "s3" {
+	switch u.Scheme {
+	case "s3":
 		own["region"] = ""
+	case "azblob":
+		own["account"] = ""
 	}
 	p := rolling.ParseParameters(u.RawQuery, own, fault)
 	c.options = p.Options()
@@ -74,6 +87,9 @@ func decode(s sinks.Settings, vars *settings.Vars, u *url.URL, env sinks.Env) co
 	switch u.Scheme {
 	case "gs":
 		c.googleCredentials(vars)
+	case "azblob":
+		c.findAccount(p)
+		c.azureCredentials(vars)
 	default:
 		c.findRegion(p)
 		c.credentials(vars)
@@ -86,6 +102,8 @@ func (c config) store(ctx context.Context) (store, error) {
 	switch c.scheme {
 	case "gs":
 		return c.openGoogle(ctx)
+	case "azblob":
+		return c.openAzure()
 	default:
 		return c.openS3(ctx)
 	}
@@ -135,6 +153,18 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// credentialVariables names where a provider's credentials belong.
+func credentialVariables(vars *settings.Vars, scheme string) string {
+	switch scheme {
+	case "gs":
+		return vars.Name("CREDENTIALS_FILE") + ", or GOOGLE_APPLICATION_CREDENTIALS"
+	case "azblob":
+		return vars.Name("ACCOUNT_KEY") + " or " + vars.Name("SAS_TOKEN") + ", or the variables AZURE_…"
+	default:
+		return vars.Name("ACCESS_KEY_ID") + " and " + vars.Name("SECRET_ACCESS_KEY") + ", or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+	}
+}
+
 func (c *config) credentials(vars *settings.Vars) {
 	var raw struct {
 		KeyID   settings.Secret `env:"ACCESS_KEY_ID"`
@@ -159,4 +189,33 @@ func (c *config) googleCredentials(vars *settings.Vars) {
 	}
 	vars.Decode(&raw)
 	c.googleKey = raw.Key
+}
+
+// findAccount finds whose an Azure container is.
+func (c *config) findAccount(p rolling.Parameters) {
+	c.account = p.Value("account")
+	if c.account == "" {
+		c.account = os.Getenv("AZURE_STORAGE_ACCOUNT")
+	}
+	switch {
+	case c.account == "":
+		p.Fault("parameter account: is missing; add account= and the storage account's name, or set AZURE_STORAGE_ACCOUNT")
+	case !accountForm.MatchString(c.account):
+		p.Fault("parameter account: is %q, want a storage account's name: 3 to 24 of a-z and 0-9", c.account)
+	}
+}
+
+func (c *config) azureCredentials(vars *settings.Vars) {
+	var raw struct {
+		Key       settings.Secret `env:"ACCOUNT_KEY"`
+		Signature settings.Secret `env:"SAS_TOKEN"`
+	}
+	vars.Decode(&raw)
+	c.azureKey, c.azureSignature = raw.Key, raw.Signature
+	switch key, signature := c.azureKey.Reveal() != "", c.azureSignature.Reveal() != ""; {
+	case key && signature:
+		vars.Fault("SAS_TOKEN", "is set beside "+vars.Name("ACCOUNT_KEY")+"; want one of them")
+	case !key && !signature:
+		c.azureKey, c.azureSignature = settings.NewSecret(os.Getenv("AZURE_STORAGE_KEY")), settings.NewSecret(os.Getenv("AZURE_STORAGE_SAS_TOKEN"))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -224,6 +225,23 @@ func TestJSONTravelsAsItsBytesAndMsgpackAsTheModeWants(t *testing.T) {
 		}
 		if len(e.events()) != 2 {
 			t.Errorf("%s: got %d events", mode, len(e.events()))
+		}
+	}
+}
+
+// What decodes and encodes JSON again changes its spaces, the spelling of its numbers and strings, or the order of its keys.
+func TestBodiesHoldTheDataByteForByte(t *testing.T) {
+	data := `{ "z":1e2,  "a" : [ ],"m":1.0,"big":12345678901234567890.10,"t":"\u00e9\/ é <&>","z":-0}`
+	event := sinktest.Event("a", 1)
+	event.Data = []byte(data)
+	for mode, want := range map[string]string{"binary": data, "structured": `"data":` + data, "batch": `"data":` + data} {
+		e := newEndpoint(t)
+		if err := send(t, opener(t, e.URL+"?mode="+mode, nil), event); err != nil {
+			t.Fatal(err)
+		}
+		body := string(e.bodies[0])
+		if !strings.Contains(body, want) || mode == "binary" && body != want {
+			t.Errorf("%s: got %s, want %s in it", mode, body, want)
 		}
 	}
 }

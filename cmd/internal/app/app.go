@@ -153,7 +153,7 @@ func besideURL(u *url.URL) *url.URL {
 	switch {
 	case u.Scheme == "file" && u.Opaque != "":
 		beside.Opaque = sinks.ReplayKey(strings.TrimRight(u.Opaque, "/"))
-	case slices.Contains([]string{"file", "s3", "gs"}, u.Scheme):
+	case slices.Contains([]string{"file", "s3", "gs", "azblob"}, u.Scheme):
 		beside.Path = sinks.ReplayKey(strings.TrimRight(u.Path, "/"))
 		beside.RawPath = ""
 	}

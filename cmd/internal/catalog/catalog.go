@@ -156,6 +156,7 @@ func Sinks() []Sink {
 		{"file", file.New, file.NewFinder},
 		{"s3", object.New, object.NewFinder},
 		{"gs", object.New, object.NewFinder},
+		{"azblob", object.New, object.NewFinder},
 		{"stdout", stdout.New, nil},
 		{"https", webhook.New, nil},
 		{"http", webhook.New, nil},

@@ -20,6 +20,23 @@ import (
 type cli struct {
 	JSON     bool        `name:"json" help:"Print JSON."`
 	Pipeline pipelineCmd `cmd:"" help:"Measure each stage and the whole way from a simulated vendor to files, beside their ceilings."`
+	Fanout   fanoutCmd   `cmd:"" help:"Measure two sinks without a third, beside one that is alive and beside one that is dead; then each kind of sink and format."`
+}
+
+type fanoutCmd struct {
+	Records int `default:"200000" help:"Records (${default}), 2 KiB each."`
+	Rounds  int `default:"5" help:"How often everything is measured, in turn; the medians are shown (${default})."`
+}
+
+func (c *fanoutCmd) Run(ctx context.Context, out *output) error {
+	if c.Records < 1000 || c.Rounds < 1 {
+		return usageError{errors.New("--records: want at least 1000; --rounds: want at least 1")}
+	}
+	report, err := measure.Fanout(ctx, measure.FanoutOptions{Records: c.Records, Rounds: c.Rounds, Log: os.Stderr})
+	if err != nil {
+		return err
+	}
+	return out.print(report)
 }
 
 type pipelineCmd struct {

@@ -248,14 +248,11 @@ func delivered(ctx context.Context, sink string, all bool) func(*broker.Broker) 
 func (p *pipeline) deliver(ctx context.Context, name, title, parameters string) error {
 	m := measurement{stage: title, records: p.emitted, job: job{Do: "play", Roles: "sink"}}
 	if name == "webhook" {
-		peer, err := start(ctx, job{Do: "receive"})
+		peer, err := p.peer(ctx)
 		if err != nil {
 			return err
 		}
 		defer peer.kill()
-		if err := peer.begin(); err != nil {
-			return err
-		}
 		m.environ = sinkVariables(name, peer.address+"/hook?mode=batch")
 		m.done = delivered(ctx, name, true)
 	} else {
