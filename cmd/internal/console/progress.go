@@ -97,7 +97,7 @@ func (p *Progress) task(name string, done int64) *task {
 		// Made without a total, a bar is not complete before Close: the total may grow.
 		t.bar = p.bars.AddBar(0,
 			mpb.PrependDecorators(decor.Name(Printable(name), decor.WCSyncSpaceR), decor.CountersNoUnit("%d/%d", decor.WCSyncSpace)),
-			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.Any(func(decor.Statistics) string { return *t.told.Load() }, decor.WCSyncSpaceR)),
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.Any(func(decor.Statistics) string { return " " + *t.told.Load() }, decor.WCSyncSpaceR)),
 		)
 	}
 	p.tasks = append(p.tasks, t)
