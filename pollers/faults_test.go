@@ -163,9 +163,9 @@ func (m plainMirror) Changes() map[string]broker.Entry {
 
 // small is a Runner in memory with one source.
 type small struct {
-	queue  *plainQueue
-	raw    *plainRaw
-	ledger pollers.Store
+	queue           *plainQueue
+	raw             *plainRaw
+	ledger, sources pollers.Store
 }
 
 func (s *small) run(t *testing.T, p *scripted, variables map[string]string, d time.Duration) {
@@ -173,7 +173,7 @@ func (s *small) run(t *testing.T, p *scripted, variables map[string]string, d ti
 	b := &bench{t: t}
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	backend := pollers.NewBackend(s.queue, s.raw, plainMirror{s.ledger, make(chan struct{})}, s.raw, s.ledger, newMemory(), newMemory())
+	backend := pollers.NewBackend(s.queue, s.raw, plainMirror{s.ledger, make(chan struct{})}, s.raw, s.ledger, newMemory(), s.sources)
 	r, err := pollers.NewRunnerOn(ctx, backend, []*pollers.Source{b.source("eu", p, variables)}, pollers.Options{}, pollers.Pace{
 		Tick: time.Second, Lease: 30 * time.Second, Jitter: func(n time.Duration) time.Duration { return n / 2 },
 	})
@@ -197,7 +197,7 @@ func (s *small) states(t *testing.T) map[pollers.State]int {
 }
 
 func newSmall() *small {
-	return &small{queue: newPlainQueue(), raw: &plainRaw{known: map[string]broker.Message{}}, ledger: newMemory()}
+	return &small{queue: newPlainQueue(), raw: &plainRaw{known: map[string]broker.Message{}}, ledger: newMemory(), sources: newMemory()}
 }
 
 func TestARecordWhoseBatchWasLostIsNotRememberedAsRead(t *testing.T) {
@@ -539,6 +539,56 @@ func TestARefusalIsAskedAboutEverMoreRarely(t *testing.T) {
 		}
 		if got := s.states(t); got[pollers.StateFailed]+got[pollers.StateComplete] != 0 {
 			t.Errorf("the ledger has %v; want no window to be burnt", got)
+		}
+	})
+}
+
+// countingStore counts how often it is read.
+type countingStore struct {
+	*memory
+	reads atomic.Int64
+}
+
+func (s *countingStore) Get(ctx context.Context, key string) (broker.Entry, error) {
+	s.reads.Add(1)
+	return s.memory.Get(ctx, key)
+}
+
+func TestAPausedSourceAsksForNoWindowAndIsLookedAtEverMoreRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, clock, sources := newSmall(), &wallClock{}, &countingStore{memory: newMemory()}
+		s.sources = sources
+		var fetches atomic.Int64
+		refused := pollers.Unauthorized(errors.New(http.StatusText(http.StatusUnauthorized)))
+		p := &scripted{
+			fetch: func(context.Context, pollers.Window, func(events.Record) error) (pollers.Reading, error) {
+				fetches.Add(1)
+				return pollers.Reading{}, refused
+			},
+			check: func(context.Context) error { return refused },
+		}
+		variables := clock.Closed(-3, -2) // one window, for which four workers wait
+		variables["CONCURRENCY"] = "4"
+		// Another process's planner, which did not know yet, queues one more.
+		late := time.AfterFunc(time.Minute, func() {
+			w := pollers.Window{Stream: "chats", From: clock.Hour(-3), To: clock.Hour(-2)}
+			task, err := json.Marshal(pollers.Task{Window: w})
+			if err == nil {
+				err = s.queue.Offer(t.Context(), "eu", w, task)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		defer late.Stop()
+		const paused = 6 * time.Hour
+		s.run(t, p, variables, paused)
+		if n := fetches.Load(); n != 1 {
+			t.Errorf("%d windows were asked for with credentials that are refused; want the first alone", n)
+		}
+		// The planner looks every second, and four workers, once they have waited long, every half minute.
+		if n, most := sources.reads.Load(), int64(paused/time.Second+4*paused/(25*time.Second)); n > most {
+			t.Errorf("its state was read %d times in %s; want %d at most", n, paused, most)
 		}
 	})
 }

@@ -189,13 +189,13 @@ func (r *Runner) plan(ctx context.Context) error {
 	for {
 		began := time.Now()
 		r.turned.Store(r.now().UnixNano())
-		left, err := r.offerAll(ctx)
+		left, waiting, err := r.offerAll(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && !failing:
 			r.log.Warn("the planner cannot go on; it tries again", "error", err.Error())
-		case err == nil && left == 0 && r.once():
+		case err == nil && left+waiting == 0 && r.once():
 			return nil
 		}
 		failing = err != nil
@@ -210,38 +210,38 @@ func (r *Runner) plan(ctx context.Context) error {
 	}
 }
 
-// offerAll offers every source's due windows and tells how many are due or queued.
-func (r *Runner) offerAll(ctx context.Context) (left int, err error) {
+// offerAll offers every source's due windows and tells how many are due or queued, and how many failed and wait for their next attempt.
+func (r *Runner) offerAll(ctx context.Context) (left, waiting int, err error) {
 	var errs []error
 	for _, s := range r.list {
-		n, err := r.offer(ctx, s)
-		left += n
+		n, later, err := r.offer(ctx, s)
+		left, waiting = left+n, waiting+later
 		errs = append(errs, err)
 	}
-	return left, errors.Join(errs...)
+	return left, waiting, errors.Join(errs...)
 }
 
 // offer queues a source's most urgent windows. Little is queued, because a queue delivers in its own order:
 // what becomes urgent meanwhile must not wait behind it.
-func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
+func (r *Runner) offer(ctx context.Context, s *Source) (left, waiting int, err error) {
 	name := s.Settings.Name
 	queued, err := r.queue.Queued(ctx, name)
 	if err != nil {
-		return 1, err
+		return 1, 0, err
 	}
 	state, err := readState(ctx, r.sources, name)
 	if err != nil {
-		return 1, err
+		return 1, 0, err
+	}
+	if state.Paused != "" || r.once() && r.lost(name) {
+		return 0, 0, nil // its windows wait for better credentials, or for a run with a better vendor
 	}
 	limit := 2 * s.Settings.Concurrency // queued windows are among those that are due
 	due, waiting, err := r.due(s, state, limit)
 	if err != nil {
-		return 1, err
+		return 1, 0, err
 	}
-	left = len(due) + len(queued) + waiting
-	if r.once() && (state.Paused != "" || r.lost(name)) {
-		return 0, nil // its windows wait for a run with better credentials, or a better vendor
-	}
+	left = len(due) + len(queued)
 	room := limit - len(queued)
 	for _, task := range due {
 		if room <= 0 {
@@ -252,14 +252,14 @@ func (r *Runner) offer(ctx context.Context, s *Source) (left int, err error) {
 		}
 		value, err := json.Marshal(task)
 		if err != nil {
-			return left, fmt.Errorf("encode a window: %w", err)
+			return left, waiting, fmt.Errorf("encode a window: %w", err)
 		}
 		if err := r.queue.Offer(ctx, name, task.Window, value); err != nil {
-			return left, fmt.Errorf("queue window %s of %s: %w", WindowID(task.Window), name, err)
+			return left, waiting, fmt.Errorf("queue window %s of %s: %w", WindowID(task.Window), name, err)
 		}
 		room--
 	}
-	return left, nil
+	return left, waiting, nil
 }
 
 // due merges the streams' due windows by class, of each stream and class the first ones up to a limit: with a long history all of them are

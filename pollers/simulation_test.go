@@ -25,6 +25,21 @@ import (
 // simSeeds is how many stories are told; SIM_SEEDS=5000 tells more, SIM_SEED=17 tells one with its log.
 const simSeeds = 150
 
+// toldAgain are stories that once ended badly, beside the first ones.
+var toldAgain = map[string]uint64{
+	"the credentials are refused for an hour and a half":   363,
+	"the credentials are refused while many wait for work": 738,
+}
+
+func TestStoriesThatOnceEndedBadlyEndWell(t *testing.T) {
+	for name, seed := range toldAgain {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tell(t, seed, false)
+		})
+	}
+}
+
 func TestWhateverHappensNothingIsLostNoCursorIsAheadAndNoBudgetIsExceeded(t *testing.T) {
 	if seed := os.Getenv("SIM_SEED"); seed != "" {
 		n, err := strconv.ParseUint(seed, 10, 64)

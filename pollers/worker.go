@@ -34,12 +34,19 @@ type worker struct {
 func (w *worker) run(ctx context.Context) {
 	// What the server would still send here goes to another worker instead of waiting for its lease.
 	defer w.windows.Close()
-	failures := 0
+	failures, refusals := 0, 0
 	for ctx.Err() == nil {
-		if !w.mayTake(ctx) {
+		if w.gate.closed.Load() {
 			_ = wait(ctx, idle)
 			continue
 		}
+		if !w.mayTake(ctx) {
+			// A pause may last for days, in many processes: looking whether it is over must not be what the server does meanwhile.
+			_ = wait(ctx, w.rest(refusals))
+			refusals++
+			continue
+		}
+		refusals = 0
 		d, err := w.windows.Next(ctx)
 		if err == nil && d != nil {
 			err = w.take(ctx, d)
@@ -54,15 +61,15 @@ func (w *worker) run(ctx context.Context) {
 		if failures++; failures == 1 {
 			w.log.Warn("a worker cannot go on; it tries again", "source", w.source.Settings.Name, "error", err.Error())
 		}
-		_ = wait(ctx, min(idle<<min(failures, 5), w.lease))
+		_ = wait(ctx, w.rest(failures))
 	}
 }
 
-// mayTake holds workers back while RAW is behind or full, or the source is paused: a backfill can outrun neither processors nor disk.
+// rest is how long a worker waits that cannot go on, the longer the more often it could not.
+func (w *worker) rest(times int) time.Duration { return min(idle<<min(times, 5), w.lease) }
+
+// mayTake holds workers back while the source is paused, and asks now and then whether it still must be.
 func (w *worker) mayTake(ctx context.Context) bool {
-	if w.gate.closed.Load() {
-		return false
-	}
 	state, err := readState(ctx, w.sources, w.source.Settings.Name)
 	if err != nil {
 		return false
@@ -84,6 +91,12 @@ func (w *worker) take(ctx context.Context, d *delivery) error {
 	if err := json.Unmarshal(d.Task, &task); err != nil {
 		w.log.Error("a queued window cannot be read; it is planned anew", "window", d.Key, "error", err.Error())
 		return w.done(ctx, d)
+	}
+	// The vendor may have refused the credentials while this worker waited for a window: each such request brings a lockout nearer.
+	if state, err := readState(ctx, w.sources, w.source.Settings.Name); err != nil {
+		return err
+	} else if state.Paused != "" {
+		return d.Return(idle)
 	}
 	entry, err := w.book.Get(ctx, w.source.Settings.Name, task.Window)
 	if err != nil {

@@ -43,6 +43,28 @@ func (a *App) ShowStatus(ctx context.Context, asJSON bool) error {
 	return printStatus(a.Out, s, time.Now())
 }
 
+// lateness says at which ages windows were read again, and how many of them had changed.
+func lateness(ages []operator.LatenessLine) string {
+	var told []string
+	for _, l := range ages {
+		if age, err := time.ParseDuration(l.Age); err == nil && l.Reads > 0 {
+			told = append(told, fmt.Sprintf("%d of %d at %s", l.Changed, l.Reads, short(age)))
+		}
+	}
+	return strings.Join(told, ", ")
+}
+
+// short writes a span as SETTLE has it: 72h, and not 72h0m0s.
+func short(d time.Duration) string {
+	switch {
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
+}
+
 func printStatus(w io.Writer, s *operator.Status, now time.Time) error {
 	rows := make([][]any, 0, len(s.Sources))
 	for _, l := range s.Sources {
@@ -56,11 +78,11 @@ func printStatus(w io.Writer, s *operator.Status, now time.Time) error {
 		c := l.Counts
 		rows = append(rows, []any{
 			l.Source, l.Stream, c[pollers.StateComplete], c[pollers.StatePlanned] + c[pollers.StateRunning], c[pollers.StateFailed], c[pollers.StatePartial],
-			fresh, unsettled, fmt.Sprintf("%d of %s", l.Requests, l.Rate),
+			fresh, unsettled, lateness(l.Lateness), fmt.Sprintf("%d of %s", l.Requests, l.Rate),
 		})
 	}
 	if len(rows) > 0 {
-		err := console.Table(w, []string{"source", "stream", "complete", "to read", "failed", "partial", "data up to", "unsettled since", "requests/min"}, rows, nil)
+		err := console.Table(w, []string{"source", "stream", "complete", "to read", "failed", "partial", "data up to", "unsettled since", "changed later", "requests/min"}, rows, nil)
 		if err != nil {
 			return err
 		}

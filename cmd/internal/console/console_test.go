@@ -116,13 +116,27 @@ func TestProgressWithoutATerminalIsALineEveryFewSeconds(t *testing.T) {
 		p.Close()
 		p.Set("eu", 200, 200)
 		fmt.Fprintln(p, "a later line")
-		want := "progress: eu 50/200 (25%), us\\n 49\n" +
-			"progress: eu 100/200 (50%), us\\n 99\n" +
+		want := "progress: eu 50/200 (25%) at 10.0/s, 15s left, us\\n 49 at 9.8/s\n" +
+			"progress: eu 100/200 (50%) at 10.0/s, 10s left, us\\n 99 at 9.9/s\n" +
 			"a log line\n" +
-			"progress: eu 119/200 (59%), us\\n 119\n" +
+			"progress: eu 119/200 (59%) at 9.9/s, 8s left, us\\n 119 at 9.9/s\n" +
 			"a later line\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestThePaceIsOfWhatWasDoneWhileOneLooked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := console.NewProgress(&out)
+		p.Set("resumed", 900, 1000)
+		time.Sleep(5 * time.Second)
+		p.Set("resumed", 901, 1000)
+		p.Close()
+		if want := "progress: resumed 901/1000 (90%) at 12.0/min, 8m15s left\n"; out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
 		}
 	})
 }

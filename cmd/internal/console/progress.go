@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -31,6 +32,26 @@ type task struct {
 	name        string
 	done, total int64
 	bar         *mpb.Bar
+	// began and before are when it was first shown, and how much was done then: that was another's work, and tells nothing of the pace.
+	began  time.Time
+	before int64
+	told   atomic.Pointer[string] // the last pace, for the bar, which is drawn at any time
+}
+
+// pace says how fast a task gets on, and how long the rest takes at that pace; "" while nothing has moved.
+func (t *task) pace(now time.Time) string {
+	moved, took := float64(t.done-t.before), now.Sub(t.began).Seconds()
+	if moved <= 0 || took <= 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%.1f/s", moved/took)
+	if moved < took {
+		text = fmt.Sprintf("%.1f/min", 60*moved/took)
+	}
+	if left := float64(t.total - t.done); left > 0 {
+		text += fmt.Sprintf(", %s left", time.Duration(left/moved*took*float64(time.Second)).Round(time.Second))
+	}
+	return text
 }
 
 // NewProgress shows on w. Close it.
@@ -49,10 +70,12 @@ func (p *Progress) Set(name string, done, total int64) {
 	if p.closed {
 		return
 	}
-	t := p.task(name)
+	t := p.task(name, done)
 	t.done, t.total = done, total
 	p.dirty = true
 	if t.bar != nil {
+		pace := t.pace(time.Now())
+		t.told.Store(&pace)
 		t.bar.SetTotal(total, false)
 		t.bar.SetCurrent(done)
 		return
@@ -62,18 +85,19 @@ func (p *Progress) Set(name string, done, total int64) {
 	}
 }
 
-func (p *Progress) task(name string) *task {
+func (p *Progress) task(name string, done int64) *task {
 	for _, t := range p.tasks {
 		if t.name == name {
 			return t
 		}
 	}
-	t := &task{name: name}
+	t := &task{name: name, began: time.Now(), before: done}
+	t.told.Store(new(string))
 	if p.bars != nil {
 		// Made without a total, a bar is not complete before Close: the total may grow.
 		t.bar = p.bars.AddBar(0,
 			mpb.PrependDecorators(decor.Name(Printable(name), decor.WCSyncSpaceR), decor.CountersNoUnit("%d/%d", decor.WCSyncSpace)),
-			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace)),
+			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.Any(func(decor.Statistics) string { return " " + *t.told.Load() }, decor.WCSyncSpaceR)),
 		)
 	}
 	p.tasks = append(p.tasks, t)
@@ -87,6 +111,9 @@ func (p *Progress) line() {
 		parts[i] = fmt.Sprintf("%s %d", Printable(t.name), t.done)
 		if t.total > 0 {
 			parts[i] += fmt.Sprintf("/%d (%d%%)", t.total, 100*min(t.done, t.total)/t.total)
+		}
+		if pace := t.pace(time.Now()); pace != "" {
+			parts[i] += " at " + pace
 		}
 	}
 	_, _ = fmt.Fprintln(p.w, "progress: "+strings.Join(parts, ", "))

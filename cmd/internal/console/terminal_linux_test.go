@@ -99,7 +99,7 @@ func TestProgressOnATerminalIsBarsBelowTheLog(t *testing.T) {
 	p.Close()
 	log.Info("after the bars")
 	got := shown()
-	for _, want := range []string{"above the bars", "eu", "15/20", "20/20", `us\x1b[2J`, "100 %", "after the bars"} {
+	for _, want := range []string{"above the bars", "eu", "15/20", "20/20", `us\x1b[2J`, "/s, ", " left", "100 %", "after the bars"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q:\n%q", want, got)
 		}

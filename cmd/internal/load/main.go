@@ -8,9 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -21,6 +24,7 @@ type cli struct {
 	JSON     bool        `name:"json" help:"Print JSON."`
 	Pipeline pipelineCmd `cmd:"" help:"Measure each stage and the whole way from a simulated vendor to files, beside their ceilings."`
 	Fanout   fanoutCmd   `cmd:"" help:"Measure two sinks without a third, beside one that is alive and beside one that is dead; then each kind of sink and format."`
+	Scale    scaleCmd    `cmd:"" help:"Measure how much more several pollers fetch of a slow vendor than one."`
 }
 
 type fanoutCmd struct {
@@ -66,9 +70,37 @@ func (c *pipelineCmd) Run(ctx context.Context, out *output) error {
 	return report.Guard()
 }
 
+type scaleCmd struct {
+	Pollers []int         `default:"1,4" help:"How many poller processes, one measurement each (${default}); the first is what the others are compared with."`
+	Windows int           `default:"192" help:"Windows that are read (${default})."`
+	Pages   int           `default:"10" help:"Requests of each window (${default})."`
+	Delay   time.Duration `default:"50ms" help:"What the vendor takes for an answer (${default})."`
+	Least   float64       `help:"Fail if the last number of pollers did not fetch so many times what the first did."`
+}
+
+func (c *scaleCmd) Run(ctx context.Context, out *output) error {
+	if len(c.Pollers) == 0 || slices.Min(c.Pollers) < 1 || c.Windows < 1 || c.Pages < 1 || c.Pages > 1000 || c.Delay <= 0 {
+		return usageError{errors.New("--pollers, --windows: want at least 1; --pages: want 1 to 1000; --delay: want more than 0")}
+	}
+	report, err := measure.Scale(ctx, measure.ScaleOptions{Pollers: c.Pollers, Windows: c.Windows, Pages: c.Pages, Delay: c.Delay, Log: os.Stderr})
+	if err != nil {
+		return err
+	}
+	if err := out.print(report); err != nil {
+		return err
+	}
+	return report.Guard(c.Least)
+}
+
+// report is what a command measured.
+type report interface {
+	JSON(w io.Writer) error
+	Table(w io.Writer) error
+}
+
 type output struct{ json bool }
 
-func (o *output) print(r measure.Report) error {
+func (o *output) print(r report) error {
 	if o.json {
 		return r.JSON(os.Stdout)
 	}

@@ -35,6 +35,8 @@ type job struct {
 	Messages   int    `json:"messages"`
 	Atomic     bool   `json:"atomic"`  // copies are published in atomic batches, which is faster where each sync counts
 	Profile    string `json:"profile"` // a file
+	// Delay is what the slow vendor takes for an answer.
+	Delay time.Duration `json:"delay"`
 }
 
 // usage is what a process has used so far.
@@ -65,6 +67,7 @@ type outcome struct {
 	Usage   usage         `json:"usage"`
 	Took    time.Duration `json:"took"`
 	Count   int           `json:"count"`
+	Span    time.Duration `json:"span,omitempty"` // from a vendor's first request to its last answer
 	Message string        `json:"message,omitempty"`
 }
 

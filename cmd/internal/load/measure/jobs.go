@@ -38,6 +38,8 @@ func (j job) prepare(ctx context.Context) (*work, error) {
 		return j.vendor()
 	case "receive":
 		return j.receiver()
+	case "slow vendor":
+		return j.slowVendor()
 	}
 	b, err := j.broker(ctx)
 	if err != nil {
