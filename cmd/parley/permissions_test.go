@@ -152,9 +152,9 @@ func (c *asRole) allowed(t testing.TB, subjects []string) map[string]bool {
 	return out
 }
 
-// The letters of the roles in the matrix: poller, processor (c), sink, operator, provisioner (v).
+// The letters of the roles in the matrix: poller, processor (c), sink, operator, eraser, provisioner (v).
 var letters = map[byte]string{
-	'p': broker.RolePoller, 'c': broker.RoleProcessor, 's': broker.RoleSink, 'o': broker.RoleOperator, 'v': broker.RoleProvisioner,
+	'p': broker.RolePoller, 'c': broker.RoleProcessor, 's': broker.RoleSink, 'o': broker.RoleOperator, 'e': broker.RoleEraser, 'v': broker.RoleProvisioner,
 }
 
 // rights say who may publish to a subject: this is written down apart from the configuration, which must agree.
@@ -164,8 +164,8 @@ func rights() map[string]string {
 		"parley.raw.livechat.eu.chats.K1":           "po",
 		"parley.raw.3.livechat.eu.chats.K1":         "",
 		"parley.seen.eu.chats.K1":                   "p",
-		"parley.events.conversation.livechat.eu.K1": "c",
-		"parley.state.conversation.livechat.eu.K1":  "c",
+		"parley.events.conversation.livechat.eu.K1": "ce",
+		"parley.state.conversation.livechat.eu.K1":  "ce",
 		"parley.dead.poll.eu":                       "p",
 		"parley.dead.process.livechat":              "c",
 		"parley.dead.sink.files":                    "s",
@@ -178,12 +178,9 @@ func rights() map[string]string {
 		"$KV.parley-members.health.x":               "pcso",
 		"$KV.parley-members.poll.x":                 "p",
 		"$KV.parley-members.process.x":              "c",
-		"$KV.parley-erased.x":                       "",
-		"$O.parley-objects.C.x":                     "pcs",
-		"$JS.API.STREAM.PURGE.OBJ_parley-objects":   "pcs",
-		"$JS.API.STREAM.PURGE.PARLEY_RAW":           "p",
-		"$JS.API.STREAM.MSG.DELETE.PARLEY_WINDOWS":  "p",
-		"$JS.API.STREAM.MSG.DELETE.PARLEY_DEAD":     "o",
+		"$KV.parley-erased.key":                     "ce",
+		"$KV.parley-erased.digest.x":                "e",
+		"$O.parley-objects.C.x":                     "pcse",
 		"$JS.API.INFO":                              "v",
 		"$JS.API.STREAM.LIST":                       "",
 		"$JS.API.STREAM.NAMES":                      "",
@@ -203,12 +200,18 @@ func rights() map[string]string {
 		"KV_parley-budget", "KV_parley-sources", "KV_parley-sinks", "KV_parley-members", "KV_parley-reprocess", "KV_parley-erased", "OBJ_parley-objects",
 	}
 	gets := map[string]string{
-		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pco", "PARLEY_EVENTS": "cso", "PARLEY_STATE": "c", "PARLEY_DEAD": "o", "PARLEY_SEEN": "p",
+		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pcoe", "PARLEY_EVENTS": "csoe", "PARLEY_STATE": "ce", "PARLEY_DEAD": "oe", "PARLEY_SEEN": "p", "PARLEY_REPLAY": "e",
 		"KV_parley-ledger": "pcso", "KV_parley-budget": "pcso", "KV_parley-sources": "pcso", "KV_parley-sinks": "pcsov",
-		"KV_parley-members": "pcso", "KV_parley-reprocess": "pcso", "OBJ_parley-objects": "pcso",
+		"KV_parley-members": "pcsoe", "KV_parley-reprocess": "pcso", "KV_parley-erased": "pcse", "OBJ_parley-objects": "pcsoe",
 	}
+	removes := map[string]string{
+		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "ce", "PARLEY_EVENTS": "se", "PARLEY_REPLAY": "se", "PARLEY_DEAD": "pcsoe", "OBJ_parley-objects": "ce",
+	}
+	purges := map[string]string{"PARLEY_RAW": "p", "PARLEY_REPLAY": "e", "OBJ_parley-objects": "pcse"}
 	for _, stream := range streams {
-		r["$JS.API.STREAM.INFO."+stream] = "pcsov"
+		r["$JS.API.STREAM.MSG.DELETE."+stream] = removes[stream]
+		r["$JS.API.STREAM.PURGE."+stream] = purges[stream]
+		r["$JS.API.STREAM.INFO."+stream] = "pcsoev"
 		r["$JS.API.DIRECT.GET."+stream] = gets[stream]
 		r["$JS.API.STREAM.CREATE."+stream] = "v"
 		r["$JS.API.STREAM.UPDATE."+stream] = "v"
@@ -219,7 +222,7 @@ func rights() map[string]string {
 		r["$JS.API.CONSUMER.DURABLE.CREATE."+stream+".mine"] = ""
 		r["$JS.API.CONSUMER.DELETE."+stream+".any"] = ""
 		r["$JS.API.CONSUMER.PAUSE."+stream+".any"] = ""
-		r["$JS.API.CONSUMER.INFO."+stream+".any"] = "pcsov"
+		r["$JS.API.CONSUMER.INFO."+stream+".any"] = "pcsoev"
 		r["$JS.API.CONSUMER.MSG.NEXT."+stream+".any"] = consumers[stream]
 		r["$JS.ACK."+stream+".any.1.1.1.1.0"] = consumers[stream]
 		unpins := consumers[stream]

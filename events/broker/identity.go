@@ -19,12 +19,13 @@ const (
 	RoleProcessor   = "processor"
 	RoleSink        = "sink"
 	RoleOperator    = "operator"
+	RoleEraser      = "eraser"
 	RoleProvisioner = "provisioner"
 )
 
 // Roles are those that have an identity each.
 func Roles() []string {
-	return []string{RolePoller, RoleProcessor, RoleSink, RoleOperator, RoleProvisioner}
+	return []string{RolePoller, RoleProcessor, RoleSink, RoleOperator, RoleEraser, RoleProvisioner}
 }
 
 const (
