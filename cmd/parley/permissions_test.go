@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -200,9 +201,9 @@ func rights() map[string]string {
 		"KV_parley-budget", "KV_parley-sources", "KV_parley-sinks", "KV_parley-members", "KV_parley-reprocess", "KV_parley-erased", "OBJ_parley-objects",
 	}
 	gets := map[string]string{
-		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pcoe", "PARLEY_EVENTS": "csoe", "PARLEY_STATE": "ce", "PARLEY_DEAD": "oe", "PARLEY_SEEN": "p", "PARLEY_REPLAY": "e",
+		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pcoe", "PARLEY_EVENTS": "csoe", "PARLEY_STATE": "coe", "PARLEY_DEAD": "oe", "PARLEY_SEEN": "p", "PARLEY_REPLAY": "e",
 		"KV_parley-ledger": "pcso", "KV_parley-budget": "pcso", "KV_parley-sources": "pcso", "KV_parley-sinks": "pcsov",
-		"KV_parley-members": "pcsoe", "KV_parley-reprocess": "pcso", "KV_parley-erased": "pcse", "OBJ_parley-objects": "pcsoe",
+		"KV_parley-members": "pcsoe", "KV_parley-reprocess": "pcso", "KV_parley-erased": "pcsoe", "OBJ_parley-objects": "pcsoe",
 	}
 	removes := map[string]string{
 		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "ce", "PARLEY_EVENTS": "se", "PARLEY_REPLAY": "se", "PARLEY_DEAD": "pcsoe", "OBJ_parley-objects": "ce",
@@ -359,6 +360,9 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 		{"dlq", "replay", "--stage", "process"},
 		{"replay", "files", "--from", "2020-01-01"},
 		{"backfill", "livechat", "--from", time.Now().AddDate(0, 0, -2).Format(time.DateOnly)},
+		{"reprocess", "livechat", "--from", time.Now().AddDate(0, 0, -2).Format(time.DateOnly), "--dry-run"},
+		{"pause", "files"},
+		{"resume", "files"},
 	} {
 		p := w.as(t, dir, broker.RoleOperator, args...).once(t, exitDone)
 		if bytes.Contains(p.stderr.Bytes(), []byte("ermissions violation")) {
@@ -382,4 +386,22 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 		}
 	}
 	w.wantAll(t, w.readFiles(t))
+	// Last of all, since it takes away what wantAll wants.
+	forgotten := w.as(t, dir, broker.RoleEraser, "forget", "--visitor", w.someone(t), "--yes").once(t, exitDone)
+	if out := forgotten.stdout.String(); !strings.Contains(out, broker.Raw+": ") || !strings.Contains(out, broker.Events+": ") {
+		t.Errorf("forget: %s", out)
+	}
+}
+
+// someone is the address of a visitor in the files.
+func (w *world) someone(t testing.TB) string {
+	t.Helper()
+	for _, e := range w.readFiles(t).events {
+		var chat struct{ Visitor struct{ Email string } }
+		if err := json.Unmarshal(e.Data, &chat); err == nil && chat.Visitor.Email != "" {
+			return chat.Visitor.Email
+		}
+	}
+	t.Fatal("no visitor has an address")
+	return ""
 }
