@@ -44,6 +44,7 @@ type cli struct {
 	Tail       tailCmd       `cmd:"" help:"Show events as they come."`
 	Provision  provisionCmd  `cmd:"" help:"Make the streams and consumers that roles with permissions of their own take."`
 	Identities identitiesCmd `cmd:"" help:"Make an identity on NATS for each role, for deploy/nats."`
+	Health     healthCmd     `cmd:"" help:"Ask the process that serves PARLEY_HTTP_ADDR whether it can do its work; 1 and why, if not."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
@@ -316,6 +317,12 @@ type identitiesCmd struct {
 }
 
 func (c *identitiesCmd) Run() error { return app.Identities(c.Dir, os.Stdout) }
+
+type healthCmd struct{}
+
+func (*healthCmd) Run(ctx context.Context) error {
+	return app.Health(ctx, os.Environ(), os.Stdout)
+}
 
 type versionCmd struct{}
 
