@@ -155,7 +155,7 @@ func (q jetQueue) Queued(ctx context.Context, source string) (map[string]bool, e
 func (q jetQueue) Taker(ctx context.Context, s *Source, lease time.Duration) (taker, error) {
 	var consumer *broker.Consumer
 	err := q.Await(ctx, func(ctx context.Context) (err error) {
-		consumer, err = q.Consumer(ctx, windowConsumer(s, lease))
+		consumer, err = q.Consumer(ctx, windowConsumer(&s.Settings, lease))
 		return err
 	})
 	return jetTaker{consumer}, err
@@ -195,11 +195,17 @@ type jetMirror struct {
 func (m jetMirror) Follow(ctx context.Context) error { return m.book.Follow(ctx, m.Mirror) }
 
 // windowConsumer describes the consumer that all workers of a source share.
-func windowConsumer(s *Source, lease time.Duration) broker.ConsumerConfig {
+func windowConsumer(s *Settings, lease time.Duration) broker.ConsumerConfig {
 	return broker.ConsumerConfig{
-		Stream: broker.Windows, Name: consumerName(s.Settings.Name), Filters: []string{subjectOf(s.Settings.Name, "")},
-		MaxAckPending: s.Settings.Concurrency, AckWait: lease,
+		Stream: broker.Windows, Name: consumerName(s.Name), Filters: []string{subjectOf(s.Name, "")},
+		MaxAckPending: s.Concurrency, AckWait: lease,
 	}
+}
+
+// Provision makes what the pollers of a source share, on a broker that has its streams, for pollers that may not.
+func Provision(ctx context.Context, b *broker.Broker, s *Settings) error {
+	_, err := b.Consumer(ctx, windowConsumer(s, lease))
+	return err
 }
 
 // consumerName is the durable consumer's of a source's windows.
@@ -209,7 +215,7 @@ func consumerName(source string) string { return "poll-" + source }
 // knows that it is alone may say so: one that has just started the server.
 func TakeOver(ctx context.Context, b *broker.Broker, sources []*Source) error {
 	for _, s := range sources {
-		consumer, err := b.Consumer(ctx, windowConsumer(s, lease))
+		consumer, err := b.Consumer(ctx, windowConsumer(&s.Settings, lease))
 		if err == nil {
 			err = consumer.Reset(ctx)
 		}

@@ -80,6 +80,18 @@ func (r *Runner) begin(ctx context.Context) (b beginning, fresh bool, err error)
 	return b, false, nil
 }
 
+// Provision fixes the sink's beginning and makes its consumer, on a broker that has its streams, for a Runner that may not.
+func (r *Runner) Provision(ctx context.Context) error {
+	b, fresh, err := r.begin(ctx)
+	if err == nil {
+		_, err = r.consume(ctx, b, fresh)
+	}
+	if err != nil {
+		return fmt.Errorf("sink %s: %w", r.name, err)
+	}
+	return nil
+}
+
 // ConsumerName is the durable consumer's of a sink, or of its replays (ReplayKey).
 func ConsumerName(key string) string { return "sink-" + key }
 

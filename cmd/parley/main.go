@@ -25,24 +25,27 @@ const (
 )
 
 type cli struct {
-	Run       runCmd       `cmd:"" help:"Play every role in one process."`
-	Poll      pollCmd      `cmd:"" help:"Fetch windows from the vendors, on an external NATS; start as many as you like."`
-	Process   processCmd   `cmd:"" help:"Turn raw records into events, on an external NATS; start as many as you like."`
-	Sink      sinkCmd      `cmd:"" help:"Deliver events to the sinks, on an external NATS."`
-	Demo      demoCmd      `cmd:"" help:"Run everything on invented vendors, without any configuration."`
-	Simulate  simulateCmd  `cmd:"" help:"Serve the vendors' APIs over invented accounts."`
-	Check     checkCmd     `cmd:"" help:"Try the configuration: NATS, credentials, clocks, sinks."`
-	Status    statusCmd    `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
-	Coverage  coverageCmd  `cmd:"" help:"Show which windows are read, and where the gaps are."`
-	Backfill  backfillCmd  `cmd:"" help:"Read a past range, and follow it; any number at once."`
-	Reprocess reprocessCmd `cmd:"" help:"Normalise a source's stored records again, after an upgrade; only what differs becomes an event."`
-	Replay    replayCmd    `cmd:"" help:"Give stored events to one sink again."`
-	Pause     pauseCmd     `cmd:"" help:"Have a sink deliver nothing, wherever it runs; its backlog waits."`
-	Resume    resumeCmd    `cmd:"" help:"Have a paused sink go on."`
-	Dlq       dlqCmd       `cmd:"" help:"Dead letters: list, explain, replay, drop."`
-	Forget    forgetCmd    `cmd:"" help:"Erase a person from everything that is stored, and tell sinks and subscribers."`
-	Tail      tailCmd      `cmd:"" help:"Show events as they come."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Run        runCmd        `cmd:"" help:"Play every role in one process."`
+	Poll       pollCmd       `cmd:"" help:"Fetch windows from the vendors, on an external NATS; start as many as you like."`
+	Process    processCmd    `cmd:"" help:"Turn raw records into events, on an external NATS; start as many as you like."`
+	Sink       sinkCmd       `cmd:"" help:"Deliver events to the sinks, on an external NATS."`
+	Demo       demoCmd       `cmd:"" help:"Run everything on invented vendors, without any configuration."`
+	Simulate   simulateCmd   `cmd:"" help:"Serve the vendors' APIs over invented accounts."`
+	Check      checkCmd      `cmd:"" help:"Try the configuration: NATS, credentials, clocks, sinks."`
+	Status     statusCmd     `cmd:"" help:"Show how sources, sinks and processors stand, and what needs attention."`
+	Coverage   coverageCmd   `cmd:"" help:"Show which windows are read, and where the gaps are."`
+	Backfill   backfillCmd   `cmd:"" help:"Read a past range, and follow it; any number at once."`
+	Reprocess  reprocessCmd  `cmd:"" help:"Normalise a source's stored records again, after an upgrade; only what differs becomes an event."`
+	Replay     replayCmd     `cmd:"" help:"Give stored events to one sink again."`
+	Pause      pauseCmd      `cmd:"" help:"Have a sink deliver nothing, wherever it runs; its backlog waits."`
+	Resume     resumeCmd     `cmd:"" help:"Have a paused sink go on."`
+	Dlq        dlqCmd        `cmd:"" help:"Dead letters: list, explain, replay, drop."`
+	Forget     forgetCmd     `cmd:"" help:"Erase a person from everything that is stored, and tell sinks and subscribers."`
+	Tail       tailCmd       `cmd:"" help:"Show events as they come."`
+	Provision  provisionCmd  `cmd:"" help:"Make the streams and consumers that roles with permissions of their own take."`
+	Identities identitiesCmd `cmd:"" help:"Make an identity on NATS for each role, for deploy/nats."`
+	Health     healthCmd     `cmd:"" help:"Ask the process that serves PARLEY_HTTP_ADDR whether it can do its work; 1 and why, if not."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 type runCmd struct {
@@ -301,6 +304,24 @@ type tailCmd struct {
 
 func (c *tailCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error { return lasting(a.RunTail(ctx, c.Filter, c.JSON, c.Clear)) })
+}
+
+type provisionCmd struct{}
+
+func (*provisionCmd) Run(ctx context.Context) error {
+	return app.Provision(ctx, os.Environ(), os.Stdout, os.Stderr)
+}
+
+type identitiesCmd struct {
+	Dir string `arg:"" help:"Where: <role>/nkey is for that role's PARLEY_NATS_CREDS, nats/users.conf for the server. What is there stays."`
+}
+
+func (c *identitiesCmd) Run() error { return app.Identities(c.Dir, os.Stdout) }
+
+type healthCmd struct{}
+
+func (*healthCmd) Run(ctx context.Context) error {
+	return app.Health(ctx, os.Environ(), os.Stdout)
 }
 
 type versionCmd struct{}

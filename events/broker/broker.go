@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,7 +25,7 @@ import (
 type Options struct {
 	// URLs of external servers; empty: an embedded one in DataDir.
 	URLs []string
-	// Creds, CA, Cert and Key are files; empty ones are not used.
+	// Creds, CA, Cert and Key are files; empty ones are not used. Creds is a NATS user's credentials, or its NKey: see WriteIdentities.
 	Creds, CA, Cert, Key string
 	Replicas             int // 0 is 1
 	DataDir              string
@@ -71,21 +72,29 @@ var (
 	ErrIncomplete = errors.New("the answer is incomplete")
 	// ErrDisconnected: the server is lost, and with it the answer; what was asked may have happened.
 	ErrDisconnected = errors.New("the NATS server is lost")
+	// ErrDenied: the identity has no right to it. The server does not answer such a request, it only says so beside it.
+	ErrDenied = errors.New("this identity may not do that on NATS (deploy/nats/roles.conf)")
 )
 
 // Broker is a connection to JetStream and, if embedded, the server itself. It is safe for concurrent use.
 type Broker struct {
 	options  Options
+	identity identity
 	embedded *embedded
 	nc       *nats.Conn
 	js       jetstream.JetStream
+	denied   atomic.Pointer[error] // what the server refused last, for want of a right
 }
 
 // Open starts or reaches the server. It does not create anything: see Provision.
 func Open(ctx context.Context, o Options) (*Broker, error) {
 	o = o.withDefaults()
 	b := &Broker{options: o}
-	urls, opts := strings.Join(o.URLs, ","), b.connectOptions()
+	urls := strings.Join(o.URLs, ",")
+	opts, err := b.connectOptions()
+	if err != nil {
+		return nil, err
+	}
 	if len(o.URLs) == 0 {
 		server, err := startEmbedded(o)
 		if err != nil {
@@ -110,7 +119,11 @@ func Attach(ctx context.Context, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(url, b.connectOptions()...)
+	opts, err := b.connectOptions()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		return nil, notRunning(o.DataDir) // the address is of one that was killed
 	}
@@ -118,7 +131,7 @@ func Attach(ctx context.Context, o Options) (*Broker, error) {
 	return b, b.useJetStream()
 }
 
-func (b *Broker) connectOptions() []nats.Option {
+func (b *Broker) connectOptions() ([]nats.Option, error) {
 	log := b.options.Logger
 	opts := []nats.Option{
 		nats.Name("parley"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
@@ -131,11 +144,22 @@ func (b *Broker) connectOptions() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the NATS server is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				b.denied.Store(&err)
+			}
 			log.Error("NATS refused something", "error", err.Error())
 		}),
 	}
 	if b.options.Creds != "" {
-		opts = append(opts, nats.UserCredentials(b.options.Creds))
+		var err error
+		if b.identity, err = readIdentity(b.options.Creds); err != nil {
+			return nil, fmt.Errorf("PARLEY_NATS_CREDS: %w", err)
+		}
+		login, err := b.identity.options()
+		if err != nil {
+			return nil, fmt.Errorf("PARLEY_NATS_CREDS: %w", err)
+		}
+		opts = append(opts, login...)
 	}
 	if b.options.CA != "" {
 		opts = append(opts, nats.RootCAs(b.options.CA))
@@ -146,7 +170,7 @@ func (b *Broker) connectOptions() []nats.Option {
 	if b.options.CA != "" || b.options.Cert != "" {
 		opts = append(opts, nats.Secure(&tls.Config{MinVersion: tls.VersionTLS12}))
 	}
-	return opts
+	return opts, nil
 }
 
 // connect tries until the context ends, so that Parley may start before its server.
@@ -263,17 +287,21 @@ func (b *Broker) whileConnected(ctx context.Context, limit time.Duration) (conte
 // absentLimit is how long a server may answer that it has no JetStream: one that was just started has it a moment later.
 const absentLimit = 30 * time.Second
 
-// Await calls f until it fails for another reason than a server that is lost, busy or just starting. What f does must bear being
+// Await calls f until it fails for another reason than a server that is lost, busy, just starting or not provisioned yet. What f does must bear being
 // done twice: an answer that was lost says nothing.
 func (b *Broker) Await(ctx context.Context, f func(ctx context.Context) error) error {
 	for attempt, began := 0, time.Now(); ; attempt++ {
+		b.denied.Store(nil)
 		err := f(ctx)
+		if denied := b.denied.Load(); err != nil && denied != nil && unanswered(err) {
+			return fmt.Errorf("%w: %w", ErrDenied, *denied)
+		}
 		absent := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled)
 		if err == nil || ctx.Err() != nil || !absent && !unanswered(err) || absent && time.Since(began) > absentLimit {
 			return err
 		}
 		if attempt == 0 {
-			b.options.Logger.Warn("the NATS server does not answer; trying again", "error", err.Error())
+			b.options.Logger.Warn("what is needed of the NATS server is not there; trying again", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -286,9 +314,9 @@ func (b *Broker) Await(ctx context.Context, f func(ctx context.Context) error) e
 	}
 }
 
-// unanswered tells errors that say nothing of what was asked.
+// unanswered tells errors that say nothing of what was asked, or only that it is not time yet.
 func unanswered(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, ErrDisconnected)
+	return errors.Is(err, ErrNotProvisioned) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, ErrDisconnected)
 }
 
 // awaitServer waits until the server is there. What is published before that is sent when it is back, whether or not it

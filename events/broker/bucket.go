@@ -29,7 +29,7 @@ type Entry struct {
 func (b *Broker) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	kv, err := b.js.KeyValue(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", name, err)
+		return nil, fmt.Errorf("bucket %s: %w", name, b.missing(err, jetstream.ErrBucketNotFound))
 	}
 	return &Bucket{broker: b, name: name, kv: kv}, nil
 }
@@ -81,32 +81,35 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 
 // All gives every key that a pattern of subjects (source.*.*) matches.
 func (k *Bucket) All(ctx context.Context, pattern string) (map[string]Entry, error) {
-	ctx, cancel := k.broker.whileConnected(ctx, allPatience)
-	defer cancel()
-	w, err := k.kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
-	}
-	defer w.Stop() //nolint:errcheck // the watch is gone either way
 	all := make(map[string]Entry)
+	r := k.broker.read("KV_"+k.name, []string{k.subject(pattern)}, 0, time.Time{})
 	for {
-		select {
-		case e, ok := <-w.Updates():
-			if !ok {
-				return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, ErrIncomplete)
-			}
-			if e == nil {
-				return all, nil
-			}
-			all[e.Key()] = Entry{Value: e.Value(), Revision: e.Revision()}
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, context.Cause(ctx))
+		m, ok, err := r.next(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
+		}
+		if !ok {
+			return all, nil
+		}
+		if key, e := k.entry(&m); e.Revision > 0 {
+			all[key] = e
+		} else {
+			delete(all, key)
 		}
 	}
 }
 
-// allPatience is how long All may take.
-const allPatience = 30 * time.Second
+// subject is where a key is stored.
+func (k *Bucket) subject(key string) string { return "$KV." + k.name + "." + key }
+
+// entry is what a bucket's message says of a key; the zero Entry says that it was deleted.
+func (k *Bucket) entry(m *Message) (key string, e Entry) {
+	key = strings.TrimPrefix(m.Subject, k.subject(""))
+	if m.Get("KV-Operation") == "" && m.Get("Nats-Marker-Reason") == "" {
+		e = Entry{Value: m.Data, Revision: m.Sequence}
+	}
+	return key, e
+}
 
 // Announce says under a name of the members' bucket that this process is alive, until the context ends; then it says that it left.
 func (b *Broker) Announce(ctx context.Context, name string) {
@@ -137,12 +140,15 @@ func (b *Broker) Announce(ctx context.Context, name string) {
 type Mirror struct {
 	mu      sync.Mutex
 	changes map[string]Entry
+	known   map[string]bool // the keys that are there, and whether the present reading has seen them
 	ready   chan struct{}
 	reached uint64 // the latest revision that was seen
 }
 
 // NewMirror gives an empty one; Bucket.Follow keeps it current.
-func NewMirror() *Mirror { return &Mirror{changes: make(map[string]Entry), ready: make(chan struct{})} }
+func NewMirror() *Mirror {
+	return &Mirror{changes: make(map[string]Entry), known: make(map[string]bool), ready: make(chan struct{})}
+}
 
 // Ready is closed once the mirror has seen what was there at its start.
 func (m *Mirror) Ready() <-chan struct{} { return m.ready }
@@ -160,13 +166,14 @@ func (m *Mirror) Changes() map[string]Entry {
 // lookBehind is how often a mirror is compared with its bucket.
 const lookBehind = 2 * time.Second
 
-// Follow keeps a mirror current until the context ends, whatever happens to the server meanwhile: a watch that its server forgot looks
-// like a bucket that nobody writes to, so the bucket is asked how far it is.
+// Follow keeps a mirror current until the context ends, whatever happens to the server meanwhile.
 func (k *Bucket) Follow(ctx context.Context, m *Mirror) error {
-	for ctx.Err() == nil {
-		if err := k.watch(ctx, m); ctx.Err() == nil {
-			k.broker.options.Logger.Debug("a bucket is watched anew", "bucket", k.name, "error", err.Error())
+	for failing := false; ctx.Err() == nil; {
+		err := k.follow(ctx, m)
+		if ctx.Err() == nil && !failing {
+			k.broker.options.Logger.Debug("a bucket is read from its beginning", "bucket", k.name, "error", err.Error())
 		}
+		failing = true
 		select {
 		case <-ctx.Done():
 		case <-time.After(lookBehind / 8):
@@ -175,34 +182,31 @@ func (k *Bucket) Follow(ctx context.Context, m *Mirror) error {
 	return ctx.Err()
 }
 
-// watch applies what comes until the watch ends or falls behind.
-func (k *Bucket) watch(ctx context.Context, m *Mirror) error {
-	w, err := k.kv.Watch(ctx, ">")
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", k.name, err)
-	}
-	defer w.Stop() //nolint:errcheck // the watch is gone either way
-	look := time.NewTicker(lookBehind)
-	defer look.Stop()
-	for before := uint64(0); ; {
+// follow applies what is there and what comes, until the bucket cannot be read or is not the same any more.
+func (k *Bucket) follow(ctx context.Context, m *Mirror) error {
+	m.reset()
+	r := k.broker.read("KV_"+k.name, []string{k.subject(">")}, 0, time.Time{})
+	for looked := time.Now(); ; {
+		message, ok, err := r.next(ctx)
+		if err != nil {
+			return err
+		}
+		if ok {
+			m.apply(k, &message)
+			continue
+		}
+		m.complete()
+		if time.Since(looked) > lookBehind {
+			looked = time.Now()
+			if last, err := k.last(ctx); err != nil || last < m.revision() {
+				return fmt.Errorf("follow %s: it is at revision %d, and was at %d: %w", k.name, last, m.revision(), err)
+			}
+		}
+		r.again()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case e, ok := <-w.Updates():
-			if !ok {
-				return fmt.Errorf("watch %s: it ended", k.name)
-			}
-			m.apply(e)
-		case <-look.C:
-			last, err := k.last(ctx)
-			if err != nil {
-				return err
-			}
-			// What was there at the last look and is still not here does not come any more.
-			if reached := m.revision(); reached < before {
-				return fmt.Errorf("watch %s: it is at revision %d, and the bucket was at %d for %s", k.name, reached, before, lookBehind)
-			}
-			before = last
+		case <-time.After(followEvery):
 		}
 	}
 }
@@ -219,23 +223,42 @@ func (m *Mirror) revision() uint64 {
 	return m.reached
 }
 
-func (m *Mirror) apply(e jetstream.KeyValueEntry) {
+// reset begins a new reading.
+func (m *Mirror) reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e == nil {
-		select {
-		case <-m.ready:
-		default:
-			close(m.ready)
+	m.reached = 0
+	for key := range m.known {
+		m.known[key] = false
+	}
+}
+
+// complete ends a reading: what it has not seen is there no more.
+func (m *Mirror) complete() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, seen := range m.known {
+		if !seen {
+			delete(m.known, key)
+			m.changes[key] = Entry{}
 		}
-		return
 	}
-	m.reached = max(m.reached, e.Revision())
-	entry := Entry{}
-	if e.Operation() == jetstream.KeyValuePut {
-		entry = Entry{Value: e.Value(), Revision: e.Revision()}
+	select {
+	case <-m.ready:
+	default:
+		close(m.ready)
 	}
-	m.changes[strings.Clone(e.Key())] = entry
+}
+
+func (m *Mirror) apply(k *Bucket, message *Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reached = message.Sequence
+	key, entry := k.entry(message)
+	m.changes[key] = entry
+	if m.known[key] = true; entry.Revision == 0 {
+		delete(m.known, key)
+	}
 }
 
 // Copy is all that a bucket holds, as a mirror tells it. It may lag by a moment, and is safe for concurrent use.

@@ -61,8 +61,29 @@ type Consumer struct {
 	expected uint64
 }
 
-// Consumer creates or updates the durable consumer, keeping its position, and gives access to it.
+// Consumer creates or updates the durable consumer, keeping its position, and gives access to it. Who may not make consumers takes it as the
+// provisioner made it.
 func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, error) {
+	cfg := c.jetStream()
+	existing, err := b.js.Consumer(ctx, c.Stream, c.Name)
+	if err == nil {
+		// Where a consumer began cannot be changed, and must not: it is its own from then on.
+		info := existing.CachedInfo().Config
+		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = info.DeliverPolicy, info.OptStartTime, info.OptStartSeq
+	}
+	if b.Provisions() {
+		_, err = b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg)
+	} else if err == nil {
+		err = b.wants(cfg, existing.CachedInfo().Config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s of %s: %w", c.Name, c.Stream, b.missing(err, jetstream.ErrConsumerNotFound))
+	}
+	return &Consumer{broker: b, config: c}, nil
+}
+
+// jetStream is a new consumer's configuration.
+func (c *ConsumerConfig) jetStream() jetstream.ConsumerConfig {
 	cfg := jetstream.ConsumerConfig{
 		Durable: c.Name, FilterSubjects: c.Filters, AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.AckWait,
 		MaxAckPending: c.MaxAckPending, MaxDeliver: -1, DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -79,15 +100,19 @@ func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, err
 	case !c.StartTime.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &c.StartTime
 	}
-	if existing, err := b.js.Consumer(ctx, c.Stream, c.Name); err == nil {
-		// Where a consumer began cannot be changed, and must not: it is its own from then on.
-		info := existing.CachedInfo().Config
-		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = info.DeliverPolicy, info.OptStartTime, info.OptStartSeq
+	return cfg
+}
+
+// wants tells whether a consumer that this process may not change gives what it needs. Another pace is no reason to stand still.
+func (b *Broker) wants(want, is jetstream.ConsumerConfig) error {
+	if is.FilterSubject != want.FilterSubject || !slices.Equal(is.FilterSubjects, want.FilterSubjects) || is.PriorityPolicy != want.PriorityPolicy {
+		return fmt.Errorf("it is for %q, and this process is configured for %q: %w", append(is.FilterSubjects, is.FilterSubject), append(want.FilterSubjects, want.FilterSubject), ErrNotProvisioned)
 	}
-	if _, err := b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg); err != nil {
-		return nil, fmt.Errorf("consumer %s of %s: %w", c.Name, c.Stream, err)
+	if is.MaxAckPending != want.MaxAckPending || is.AckWait != want.AckWait {
+		b.options.Logger.Warn("a consumer has another pace than this process is configured for; `parley provision` changes it",
+			"consumer", want.Durable, "in_flight", is.MaxAckPending, "configured", want.MaxAckPending)
 	}
-	return &Consumer{broker: b, config: c}, nil
+	return nil
 }
 
 // Delivery is a message that was delivered and waits for its acknowledgement.
@@ -363,48 +388,4 @@ func (b *Broker) ConsumerState(ctx context.Context, stream, name string) (Consum
 // State asks for this consumer's state.
 func (c *Consumer) State(ctx context.Context) (ConsumerState, error) {
 	return c.broker.ConsumerState(ctx, c.config.Stream, c.config.Name)
-}
-
-// Follow hands every message that comes from now on to visit, in order, without any acknowledgement, until the
-// context ends or visit fails.
-func (b *Broker) Follow(ctx context.Context, stream string, filters []string, visit func(Message) error) error {
-	return b.follow(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverNewPolicy}, visit)
-}
-
-// FollowHeaders does so without the messages' data.
-func (b *Broker) FollowHeaders(ctx context.Context, stream string, filters []string, visit func(Message) error) error {
-	return b.follow(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverNewPolicy, HeadersOnly: true,
-	}, visit)
-}
-
-func (b *Broker) follow(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Message) error) error {
-	cons, err := b.js.OrderedConsumer(ctx, stream, cfg)
-	if err != nil {
-		return fmt.Errorf("follow %s: %w", stream, err)
-	}
-	messages, err := cons.Messages(jetstream.PullMaxBytes(pullBytes))
-	if err != nil {
-		return fmt.Errorf("follow %s: %w", stream, err)
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for {
-		m, err := messages.Next()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			return fmt.Errorf("follow %s: %w", stream, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("follow %s: %w", stream, err)
-		}
-		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp})
-		if err != nil {
-			return err
-		}
-	}
 }

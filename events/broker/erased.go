@@ -68,6 +68,19 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 	return events.NewDigestKey(entry.Value), nil
 }
 
+// installationKey gives the key as it is; ErrNotFound before there is one.
+func (b *Broker) installationKey(ctx context.Context) (*events.DigestKey, error) {
+	bucket, err := b.Bucket(ctx, ErasedBucket)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := bucket.Get(ctx, keyEntry)
+	if err != nil {
+		return nil, err
+	}
+	return events.NewDigestKey(entry.Value), nil
+}
+
 // Erased knows the identifiers whose persons were erased, as digests alone. It is safe for concurrent use; what another process
 // remembers is known a moment later.
 type Erased struct {
@@ -161,7 +174,8 @@ func (b *Broker) ofErased(ctx context.Context, m *Message) (erased bool, dataRef
 	if err != nil || state.Messages < 2 {
 		return false, "", err
 	}
-	key, err := b.DigestKey(ctx)
+	// Digests lie beside the key that they were made with: whether STATE's are of another is the processors' matter.
+	key, err := b.installationKey(ctx)
 	if err != nil {
 		return false, "", err
 	}

@@ -73,50 +73,68 @@ func absent(subjects []string, found map[string]Message) (rest []string) {
 
 // last asks once. The answer is cut when more was found than it could hold.
 func (b *Broker) last(ctx context.Context, stream string, subjects []string, found map[string]Message) (cut bool, err error) {
+	more, err := b.direct(ctx, stream, directRequest{MultiLast: subjects, MaxBytes: lookupBytes}, noResults, func(m Message) { found[m.Subject] = m })
+	return more > 0, err
+}
+
+// directRequest is the server's JSApiMsgGetRequest, as far as it is used here.
+type directRequest struct {
+	MultiLast []string   `json:"multi_last,omitempty"`
+	Filter    string     `json:"next_by_subj,omitempty"`
+	Sequence  uint64     `json:"seq,omitempty"`
+	From      *time.Time `json:"start_time,omitempty"`
+	Batch     int        `json:"batch,omitempty"`
+	MaxBytes  int        `json:"max_bytes"`
+}
+
+// direct asks for messages of a stream, without any consumer, and hands them to take. More is how many there are beyond the answer; none is
+// how the server says that there are no such messages. An answer that ends otherwise is ErrIncomplete.
+func (b *Broker) direct(ctx context.Context, stream string, r directRequest, none string, take func(Message)) (more uint64, err error) {
 	ctx, cancel := b.whileConnected(ctx, 30*time.Second)
 	defer cancel()
-	request, err := json.Marshal(struct {
-		MultiLast []string `json:"multi_last"`
-		MaxBytes  int      `json:"max_bytes"`
-	}{subjects, lookupBytes})
+	request, err := json.Marshal(r)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	// NewRespInbox would be matched by the connection's own request subscription as well: everything twice.
 	inbox := b.nc.NewInbox()
 	sub, err := b.nc.SubscribeSync(inbox)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the subscription is gone either way
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return false, err
+		return 0, err
 	}
 	if err := b.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, request); err != nil {
-		return false, err
+		return 0, err
 	}
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return false, fmt.Errorf("%w: %w", ErrIncomplete, cmp.Or(context.Cause(ctx), err))
+			return 0, fmt.Errorf("%w: %w", ErrIncomplete, cmp.Or(context.Cause(ctx), err))
 		}
 		status, description := m.Header.Get("Status"), m.Header.Get("Description")
 		switch {
 		case status == "":
-			message := fromDirect(m)
-			found[message.Subject] = message
+			take(fromDirect(m))
 		case status == "204":
-			return m.Header.Get("Nats-Num-Pending") != "0", nil
-		case status == "404" && description == noResults:
-			return false, nil
+			return strconv.ParseUint(m.Header.Get("Nats-Num-Pending"), 10, 64)
+		case status == "404" && description == none:
+			return 0, nil
+		case status == "503":
+			return 0, fmt.Errorf("%w: %w", ErrIncomplete, nats.ErrNoResponders)
 		default: // another 404 is a message that is there and could not be read
-			return false, fmt.Errorf("%w: status %s %s", ErrIncomplete, status, description)
+			return 0, fmt.Errorf("%w: status %s %s", ErrIncomplete, status, description)
 		}
 	}
 }
 
-// noResults is how the server says that none of the subjects has a message.
-const noResults = "No Results"
+// How the server says that there is nothing: of the last messages of subjects, and of those from a sequence on.
+const (
+	noResults = "No Results"
+	noMessage = "Message Not Found"
+)
 
 func fromDirect(m *nats.Msg) Message {
 	out := Message{Header: m.Header, Data: m.Data}

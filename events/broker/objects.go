@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -59,8 +58,8 @@ func (b *Broker) maxInline() int {
 func outlives(put, now time.Time) bool { return now.Sub(put) <= objectRenewal }
 
 // Resolve fetches the data that an event refers to; an event with its data is left alone. The error is permanent when the reference is
-// none of ours, when there is no such object (ErrNotFound), or when its bytes do not have the digest that names it. An object that is
-// put anew while it is read costs the reader a time-out, and is there at the next attempt.
+// none of ours, when there is no such object (ErrNotFound), or when its bytes are not those that its name says. An object that is
+// put anew while it is read is there at the next attempt.
 func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	if e.DataRef == "" || len(e.Data) > 0 {
 		return nil
@@ -69,25 +68,9 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	if sum, err := hex.DecodeString(name); !ok || err != nil || len(sum) != sha256.Size {
 		return events.Permanent(fmt.Errorf("dataref %q: want %s<sha256>", e.DataRef, dataRefPrefix))
 	}
-	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
-	if err != nil {
-		return fmt.Errorf("object store: %w", err)
-	}
-	// Without a deadline of its own a reader has five seconds for everything.
 	ctx, cancel := context.WithTimeout(ctx, objectPatience)
 	defer cancel()
-	object, err := store.Get(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return events.Permanent(fmt.Errorf("object %s: %w", name, ErrNotFound))
-	}
-	if err != nil {
-		return fmt.Errorf("object %s: %w", name, err)
-	}
-	defer object.Close()
-	data, err := io.ReadAll(io.LimitReader(object, events.MaxRecordBytes*2))
-	if errors.Is(err, jetstream.ErrDigestMismatch) {
-		return events.Permanent(fmt.Errorf("object %s: %w", name, err))
-	}
+	data, err := b.object(ctx, name)
 	if err != nil {
 		return fmt.Errorf("object %s: %w", name, err)
 	}
@@ -96,4 +79,41 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	}
 	e.Data, e.DataRef = data, "" // nobody outside could follow the reference
 	return nil
+}
+
+// object reads an object's chunks. The store's own Get makes a consumer for that: see reader.
+func (b *Broker) object(ctx context.Context, name string) ([]byte, error) {
+	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
+	if err != nil {
+		return nil, err
+	}
+	info, err := store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, events.Permanent(ErrNotFound)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info.Size > 2*events.MaxRecordBytes {
+		return nil, events.Permanent(fmt.Errorf("it has %d bytes, more than an event can have", info.Size))
+	}
+	data := make([]byte, 0, info.Size)
+	r := b.read("OBJ_"+ObjectsBucket, []string{"$O." + ObjectsBucket + ".C." + info.NUID}, 0, time.Time{})
+	for {
+		m, ok, err := r.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		data = append(data, m.Data...)
+	}
+	if uint64(len(data)) == info.Size {
+		return data, nil
+	}
+	if now, err := store.GetInfo(ctx, name); err != nil || now.NUID != info.NUID {
+		return nil, fmt.Errorf("%w: it was put anew meanwhile", ErrIncomplete)
+	}
+	return nil, events.Permanent(fmt.Errorf("%d of its %d bytes are there", len(data), info.Size))
 }

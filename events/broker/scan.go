@@ -7,14 +7,104 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+const (
+	// pageMessages and pageBytes are how much one request for stored messages brings.
+	pageMessages = 1000
+	pageBytes    = 2 << 20
+	// followEvery is how often somebody who follows a stream asks for more.
+	followEvery = 100 * time.Millisecond
+)
+
+// reader reads what a stream holds under some filters, in the stream's order. It asks for messages instead of making a consumer, which would
+// deliver to any subject that its maker names: only a provisioner may make one.
+type reader struct {
+	broker  *Broker
+	stream  string
+	cursors []*cursor
+}
+
+// cursor is a place under one filter. Each filter has its own, since the replicas that answer may be unequally far.
+type cursor struct {
+	filter string
+	next   uint64     // the first sequence that is not read
+	from   *time.Time // the first time, before the first page
+	page   []Message
+	ended  bool
+}
+
+// read begins at a sequence (0: the first message), or at a time if that is not zero. No filters are everything.
+func (b *Broker) read(stream string, filters []string, sequence uint64, from time.Time) *reader {
+	r := &reader{broker: b, stream: stream}
+	if len(filters) == 0 {
+		filters = []string{">"}
+	}
+	for _, filter := range filters {
+		c := &cursor{filter: filter, next: max(sequence, 1)}
+		if !from.IsZero() {
+			c.from = &from
+		}
+		r.cursors = append(r.cursors, c)
+	}
+	return r
+}
+
+// next gives the next message; false when there is none at the moment: see again.
+func (r *reader) next(ctx context.Context) (m Message, ok bool, err error) {
+	var first *cursor
+	for _, c := range r.cursors {
+		if len(c.page) == 0 && !c.ended {
+			if err := r.turn(ctx, c); err != nil {
+				return m, false, fmt.Errorf("read %s: %w", r.stream, err)
+			}
+		}
+		if len(c.page) > 0 && (first == nil || c.page[0].Sequence < first.page[0].Sequence) {
+			first = c
+		}
+	}
+	if first == nil {
+		return m, false, nil
+	}
+	m, first.page = first.page[0], first.page[1:]
+	return m, true, nil
+}
+
+// turn fetches a cursor's next page.
+func (r *reader) turn(ctx context.Context, c *cursor) error {
+	more, err := r.broker.direct(ctx, r.stream, c.ask(), noMessage, func(m Message) { c.page = append(c.page, m) })
+	if err != nil {
+		c.page = nil // it is asked for again whole
+		return err
+	}
+	c.ended = more == 0
+	if n := len(c.page); n > 0 {
+		c.next, c.from = c.page[n-1].Sequence+1, nil
+	}
+	return nil
+}
+
+// ask is the request for the cursor's next page.
+func (c *cursor) ask() directRequest {
+	ask := directRequest{Filter: c.filter, Sequence: c.next, Batch: pageMessages, MaxBytes: pageBytes}
+	if c.from != nil {
+		ask.Sequence, ask.From = 0, c.from
+	}
+	return ask
+}
+
+// again makes a reader that found no more look for what has come since.
+func (r *reader) again() {
+	for _, c := range r.cursors {
+		c.ended = false
+	}
+}
 
 // Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
 // ends early when visit fails. A work queue takes ScanQueue.
 func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
-	return b.scan(ctx, stream, scanFrom(filters, from), visit)
+	return b.scan(ctx, b.read(stream, filters, 0, from), visit)
 }
 
 // ScanQueue is Scan of a work queue, to which no further consumer can be made: its messages are asked for one by one, and stay.
@@ -44,91 +134,73 @@ func (b *Broker) ScanQueue(ctx context.Context, stream string, visit func(Messag
 
 // ScanFrom is Scan from a sequence on.
 func (b *Broker) ScanFrom(ctx context.Context, stream string, filters []string, sequence uint64, visit func(Message) error) error {
-	return b.scan(ctx, stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence,
-	}, visit)
+	return b.scan(ctx, b.read(stream, filters, sequence, time.Time{}), visit)
 }
 
-// Count tells how many messages Scan would visit.
-func (b *Broker) Count(ctx context.Context, stream string, filters []string, from time.Time) (uint64, error) {
-	cons, err := b.js.OrderedConsumer(ctx, stream, scanFrom(filters, from))
+func (b *Broker) scan(ctx context.Context, r *reader, visit func(Message) error) error {
+	state, err := b.StreamState(ctx, r.stream)
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", stream, err)
-	}
-	return cons.CachedInfo().NumPending, nil
-}
-
-func scanFrom(filters []string, from time.Time) jetstream.OrderedConsumerConfig {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: filters, DeliverPolicy: jetstream.DeliverAllPolicy}
-	if !from.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &from
-	}
-	return cfg
-}
-
-func (b *Broker) scan(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Message) error) error {
-	state, err := b.StreamState(ctx, stream)
-	if err != nil || state.LastSeq == 0 {
 		return err
 	}
-	cons, err := b.js.OrderedConsumer(ctx, stream, cfg)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
-	}
-	if info := cons.CachedInfo(); info != nil && info.NumPending == 0 {
-		return nil
-	}
-	// A consumer that its server forgot is made anew when its heartbeats are missed, within idle.
-	messages, err := cons.Messages(jetstream.PullMaxBytes(pullBytes), jetstream.PullHeartbeat(idle/4))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
-	}
-	defer messages.Stop()
-	stop := context.AfterFunc(ctx, messages.Stop)
-	defer stop()
-	for at := (jetstream.MsgMetadata{}); ; {
-		m, err := messages.Next(jetstream.NextMaxWait(idle))
-		if ctx.Err() != nil {
-			return ctx.Err()
+	for {
+		m, ok, err := r.next(ctx)
+		if err != nil || !ok || m.Sequence > state.LastSeq {
+			return err
 		}
-		if errors.Is(err, nats.ErrTimeout) {
-			if atEnd(ctx, cons, &at) {
-				return nil
-			}
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", stream, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read %s: %w", stream, err)
-		}
-		if at = *meta; at.Sequence.Stream > state.LastSeq {
-			return nil
-		}
-		err = visit(Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: at.Sequence.Stream, Time: at.Timestamp})
-		if err != nil || at.NumPending == 0 || at.Sequence.Stream == state.LastSeq {
+		if err := visit(m); err != nil {
 			return err
 		}
 	}
 }
 
-// idle is how long a Scan waits for the next message before it asks whether there is one.
-const idle = 2 * time.Second
+// Count tells how many messages Scan would visit.
+func (b *Broker) Count(ctx context.Context, stream string, filters []string, from time.Time) (uint64, error) {
+	n := uint64(0)
+	for _, c := range b.read(stream, filters, 0, from).cursors {
+		ask := c.ask()
+		ask.Batch = 1
+		more, err := b.direct(ctx, stream, ask, noMessage, func(Message) { n++ })
+		if err != nil {
+			return 0, fmt.Errorf("count %s: %w", stream, err)
+		}
+		n += more
+	}
+	return n, nil
+}
 
-// atEnd tells whether nothing comes after the last message that came: those that stood behind it were deleted meanwhile. Where the server does
-// not say so, it is asked again later.
-func atEnd(ctx context.Context, cons jetstream.Consumer, last *jetstream.MsgMetadata) bool {
-	info, err := cons.Info(ctx)
-	if err != nil || info.NumPending > 0 {
-		return false
+// Follow hands every message that comes from now on to visit, in order, until the context ends or visit fails.
+func (b *Broker) Follow(ctx context.Context, stream string, filters []string, visit func(Message) error) error {
+	state, err := b.StreamState(ctx, stream)
+	if err != nil {
+		return err
 	}
-	came := uint64(0) // of this consumer, which may have been made anew since
-	if last.Consumer == info.Name {
-		came = last.Sequence.Consumer
+	r := b.read(stream, filters, state.LastSeq+1, time.Time{})
+	for {
+		var m Message
+		var ok bool
+		err := b.Await(ctx, func(ctx context.Context) (err error) {
+			m, ok, err = r.next(ctx)
+			return err
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if ok {
+			if err := visit(m); err != nil {
+				return err
+			}
+			continue
+		}
+		r.again()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(followEvery):
+		}
 	}
-	return info.Delivered.Consumer == came // else more is on its way
 }
 
 // Remove deletes one message for good and overwrites its bytes; one that is gone already is no error.

@@ -204,7 +204,7 @@ func (b *Broker) bucketConfigs() []jetstream.KeyValueConfig {
 func (b *Broker) Partitions(ctx context.Context) (int, error) {
 	s, err := b.js.Stream(ctx, Raw)
 	if err != nil {
-		return 0, fmt.Errorf("stream %s: %w", Raw, err)
+		return 0, fmt.Errorf("stream %s: %w", Raw, b.missing(err, jetstream.ErrStreamNotFound))
 	}
 	var n int
 	t := s.CachedInfo().Config.SubjectTransform
@@ -264,6 +264,9 @@ func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
 
 // oldestUnprocessed gives that record's sequence and time; 0 if there is none.
 func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at time.Time, err error) {
+	if b.identity.role == RoleSink {
+		return 0, at, fmt.Errorf("oldest record: %w", ErrDenied) // it would have to read what the vendors said
+	}
 	partitions, err := b.Partitions(ctx)
 	if err != nil {
 		return 0, at, err

@@ -191,13 +191,16 @@ func (a *App) Missing(roles Roles) error {
 	return nil
 }
 
-// Broker opens the configured broker and makes its streams.
+// Broker opens the configured broker and makes its streams, if its identity is none that takes them as they are.
 func (a *App) Broker(ctx context.Context) (*broker.Broker, error) {
 	b, err := broker.Open(ctx, a.brokerOptions())
 	if err != nil {
 		return nil, err
 	}
 	err = b.Await(ctx, func(ctx context.Context) error {
+		if !b.Provisions() {
+			return nil
+		}
 		if err := b.Provision(ctx); err != nil || !b.Embedded() {
 			return err
 		}

@@ -1,6 +1,7 @@
 package arch_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -14,6 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/parley-stream/parley/cmd/internal/config"
+	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers/cobrowser/cobrowsersim"
 	"github.com/parley-stream/parley/pollers/liveagent/liveagentsim"
 	"github.com/parley-stream/parley/pollers/livechat/livechatsim"
@@ -30,11 +32,42 @@ type composeFile struct {
 		Build       struct{ Context, Dockerfile string }
 		EnvFile     []string `yaml:"env_file"`
 		Environment map[string]string
-		Volumes     []string
-		DependsOn   []string `yaml:"depends_on"`
+		Volumes     []mount
+		DependsOn   names `yaml:"depends_on"`
 		Deploy      struct{ Replicas int }
 	}
 	Volumes map[string]any
+}
+
+// mount is a volume in its short form, from:to[:ro], or its long one.
+type mount struct{ Source, Target, Subpath string }
+
+func (m *mount) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		parts := strings.Split(node.Value, ":")
+		m.Source, m.Target = parts[0], parts[1]
+		return nil
+	}
+	var long struct {
+		Source, Target string
+		Volume         struct{ Subpath string }
+	}
+	err := node.Decode(&long)
+	*m = mount{long.Source, long.Target, long.Volume.Subpath}
+	return err
+}
+
+// names is a list, or a map by name.
+type names []string
+
+func (n *names) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.SequenceNode {
+		return node.Decode((*[]string)(n))
+	}
+	var m map[string]any
+	err := node.Decode(&m)
+	*n = slices.Sorted(maps.Keys(m))
+	return err
 }
 
 func compose(t *testing.T) composeFile {
@@ -67,9 +100,8 @@ func TestComposeRefersOnlyToFilesOfTheRepository(t *testing.T) {
 		}
 		files = append(files, service.EnvFile...)
 		for _, volume := range service.Volumes {
-			from, _, _ := strings.Cut(volume, ":")
-			if _, named := file.Volumes[from]; !named {
-				files = append(files, from)
+			if _, named := file.Volumes[volume.Source]; !named {
+				files = append(files, volume.Source)
 			}
 		}
 		for _, f := range files {
@@ -87,7 +119,9 @@ func TestComposeRefersOnlyToFilesOfTheRepository(t *testing.T) {
 }
 
 func TestComposeRunsEachRole(t *testing.T) {
-	want := map[string]string{"nats": "-c 0", "vendors": "simulate 0", "poller": "poll 2", "processor": "process 2", "sink": "sink 0"}
+	want := map[string]string{
+		"identities": "identities 0", "nats-1": "-c 0", "nats-2": "-c 0", "nats-3": "-c 0", "provision": "provision 0", "vendors": "simulate 0", "poller": "poll 2", "processor": "process 2", "sink": "sink 0",
+	}
 	got := map[string]string{}
 	for name, service := range compose(t).Services {
 		got[name] = service.Command[0] + " " + string(rune('0'+service.Deploy.Replicas))
@@ -110,6 +144,8 @@ func TestEachServiceOfComposeIsConfiguredRight(t *testing.T) {
 			Vendors: []string{"liveleader", "livechat", "livechat-reports", "liveagent", "cobrowser"},
 			Schemes: []string{"file", "stdout"},
 		}
+		// The identity is a file of the container's.
+		environ = slices.DeleteFunc(environ, func(v string) bool { return v == "PARLEY_NATS_CREDS=/run/identity/nkey" })
 		if _, err := config.Load(environ, kinds); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -152,21 +188,57 @@ func TestTheExampleReachesTheSimulators(t *testing.T) {
 	}
 }
 
-func TestTheNATSServerOfComposeKeepsWhatItAcknowledges(t *testing.T) {
-	service := compose(t).Services["nats"]
-	options, err := server.ProcessConfigFile(path.Join(root, "deploy/nats/nats.conf"))
+func TestTheNATSServersOfComposeKeepWhatTheyAcknowledge(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"nats.conf", "cluster.conf", "roles.conf"} {
+		if err := os.WriteFile(path.Join(dir, name), read(t, "deploy/nats/"+name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := broker.WriteIdentities(path.Join(dir, "identities")); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(path.Join(dir, "cluster.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !options.JetStream || !options.SyncAlways || options.MaxPayload != 8<<20 || options.StoreDir != "/data" {
 		t.Errorf("jetstream %v, sync always %v, max payload %d, store %q", options.JetStream, options.SyncAlways, options.MaxPayload, options.StoreDir)
 	}
-	want := []string{"./deploy/nats/nats.conf:/etc/nats/nats.conf:ro", "nats:" + options.StoreDir}
-	if !slices.Equal(service.Volumes, want) || !slices.Equal(service.Command, []string{"-c", "/etc/nats/nats.conf"}) {
-		t.Errorf("volumes %q, command %q", service.Volumes, service.Command)
+	for i, route := range options.Routes {
+		name := fmt.Sprint("nats-", i+1)
+		service := compose(t).Services[name]
+		want := []mount{
+			{"./deploy/nats/nats.conf", "/etc/nats/nats.conf", ""},
+			{"./deploy/nats/cluster.conf", "/etc/nats/cluster.conf", ""},
+			{"./deploy/nats/roles.conf", "/etc/nats/roles.conf", ""},
+			{"identities", "/etc/nats/identities/nats", "nats"},
+			{name, options.StoreDir, ""},
+		}
+		if route.Hostname() != name || !slices.Equal(service.Volumes, want) || !slices.Equal(service.Command, []string{"-c", "/etc/nats/cluster.conf", "--name", name}) {
+			t.Errorf("%s: route %s, volumes %q, command %q", name, route, service.Volumes, service.Command)
+		}
+		if version := "nats:" + server.VERSION + "-alpine"; service.Image != version {
+			t.Errorf("image %q; want %q, the server that the tests run against", service.Image, version)
+		}
 	}
-	if version := "nats:" + server.VERSION + "-alpine"; service.Image != version {
-		t.Errorf("image %q; want %q, the server that the tests run against", service.Image, version)
+	if len(options.Routes) != 3 {
+		t.Errorf("%d routes; want those of three", len(options.Routes))
+	}
+}
+
+func TestEachServiceOfComposeHasTheIdentityOfItsRoleAlone(t *testing.T) {
+	want := map[string]string{"provision": broker.RoleProvisioner, "poller": broker.RolePoller, "processor": broker.RoleProcessor, "sink": broker.RoleSink}
+	got := map[string]string{}
+	for name, service := range compose(t).Services {
+		for _, volume := range service.Volumes {
+			if volume.Source == "identities" && name != "identities" && !strings.HasPrefix(name, "nats-") {
+				got[name] = volume.Subpath
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("identities (-want +got):\n%s", diff)
 	}
 }
 

@@ -57,7 +57,7 @@ var layers = []layer{
 		code: []string{"events", "events/settings", "sinks", "sinks/internal/..."}, tests: []string{"sinks/sinktest"},
 	},
 
-	{packages: "cmd/internal/arch", tests: []string{"cmd/internal/...", "pollers/..."}},
+	{packages: "cmd/internal/arch", tests: []string{"cmd/internal/...", "events/broker", "pollers/..."}},
 	{packages: "cmd/internal/config", code: []string{"events/settings"}},
 	{packages: "cmd/internal/console", code: []string{"events"}, tests: []string{"events/..."}},
 	{

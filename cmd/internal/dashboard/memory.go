@@ -112,11 +112,11 @@ func (m *memory) run(ctx context.Context, b *broker.Broker) error {
 	}
 }
 
-// count follows EVENTS by its headers.
+// count follows EVENTS, where this process may.
 func (m *memory) count(ctx context.Context, b *broker.Broker) {
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && b.ReadsEvents() {
 		m.countable(true)
-		_ = b.FollowHeaders(ctx, broker.Events, []string{events.EventSubjects + ".>"}, func(msg broker.Message) error {
+		_ = b.Follow(ctx, broker.Events, []string{events.EventSubjects + ".>"}, func(msg broker.Message) error {
 			tokens := strings.SplitN(msg.Subject, ".", 6) // parley.events.<kind>.<vendor>.<source>.<entity>
 			if len(tokens) == 6 {
 				m.mu.Lock()
