@@ -1,12 +1,14 @@
 package pollers
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +66,8 @@ type Entry struct {
 	Anew time.Time `json:",omitzero"`
 
 	revision uint64 // of the ledger's key; 0: there is none
+	// unknown are the fields that a newer version wrote; they are written back as they were.
+	unknown map[string]json.RawMessage
 }
 
 // Read is one reading of a window that had been read before: how long after the window's end, and whether it held something else.
@@ -135,7 +139,7 @@ func (l *Ledger) Get(ctx context.Context, source string, w Window) (Entry, error
 // Set stores an entry if nobody changed it since it was got, and gives it with its new revision. A
 // worker that lost its lease finds the entry changed (broker.ErrConflict) and its word does not count.
 func (l *Ledger) Set(ctx context.Context, source string, e Entry) (Entry, error) {
-	value, err := json.Marshal(e)
+	value, err := encodeEntry(e)
 	if err != nil {
 		return e, fmt.Errorf("encode ledger entry: %w", err)
 	}
@@ -226,9 +230,30 @@ func (e Entry) compareWindow(w Window) int {
 
 func decodeEntry(e broker.Entry) (Entry, error) {
 	var entry Entry
-	if err := json.Unmarshal(e.Value, &entry); err != nil {
-		return Entry{}, fmt.Errorf("decode ledger entry: %w", err)
+	strict := json.NewDecoder(bytes.NewReader(e.Value))
+	strict.DisallowUnknownFields()
+	if strict.Decode(&entry) != nil || strict.More() {
+		// Rare, and so worth the second look: it is no entry, or one of a newer version.
+		entry = Entry{}
+		if err := errors.Join(json.Unmarshal(e.Value, &entry), json.Unmarshal(e.Value, &entry.unknown)); err != nil {
+			return Entry{}, fmt.Errorf("decode ledger entry: %w", err)
+		}
 	}
 	entry.revision = e.Revision
 	return entry, nil
+}
+
+// encodeEntry writes what this version knows over what it does not.
+func encodeEntry(e Entry) ([]byte, error) {
+	value, err := json.Marshal(e)
+	if err != nil || e.unknown == nil {
+		return value, err
+	}
+	own := reflect.TypeFor[Entry]()
+	merged := maps.Clone(e.unknown)
+	maps.DeleteFunc(merged, func(name string, _ json.RawMessage) bool { _, is := own.FieldByName(name); return is })
+	if err := json.Unmarshal(value, &merged); err != nil {
+		return nil, err
+	}
+	return json.Marshal(merged)
 }

@@ -430,7 +430,7 @@ func (s *search) run(ctx context.Context) error {
 		more = false
 		for _, stream := range searched {
 			s.options.Progress("looking through " + stream)
-			err := s.scan(ctx, stream, func(m broker.Message) error {
+			err := s.broker.Scan(ctx, stream, nil, time.Time{}, func(m broker.Message) error {
 				added, err := s.visit(ctx, stream, &m)
 				more = more || added
 				return err
@@ -441,13 +441,6 @@ func (s *search) run(ctx context.Context) error {
 		}
 	}
 	return s.findSeen(ctx)
-}
-
-func (s *search) scan(ctx context.Context, stream string, visit func(broker.Message) error) error {
-	if stream == broker.Replay {
-		return s.broker.ScanQueue(ctx, stream, visit)
-	}
-	return s.broker.Scan(ctx, stream, nil, time.Time{}, visit)
 }
 
 // visit looks at one message, and tells whether it added identifiers.

@@ -102,34 +102,9 @@ func (r *reader) again() {
 }
 
 // Scan hands the messages that a stream holds now to visit, oldest first, from a time on (zero: the oldest); what comes later is left. It
-// ends early when visit fails. A work queue takes ScanQueue.
+// ends early when visit fails. Of a work queue they stay where they are.
 func (b *Broker) Scan(ctx context.Context, stream string, filters []string, from time.Time, visit func(Message) error) error {
 	return b.scan(ctx, b.read(stream, filters, 0, from), visit)
-}
-
-// ScanQueue is Scan of a work queue, to which no further consumer can be made: its messages are asked for one by one, and stay.
-func (b *Broker) ScanQueue(ctx context.Context, stream string, visit func(Message) error) error {
-	s, err := b.js.Stream(ctx, stream)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
-	}
-	last := s.CachedInfo().State.LastSeq
-	for sequence := uint64(1); sequence <= last; sequence++ {
-		m, err := s.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(">")) // this one, or the next that there is
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", stream, err)
-		}
-		if sequence = m.Sequence; sequence > last {
-			return nil
-		}
-		if err := visit(Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: m.Sequence, Time: m.Time}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ScanFrom is Scan from a sequence on.

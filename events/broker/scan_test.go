@@ -109,7 +109,7 @@ func TestAWorkQueueIsReadBesideItsConsumerAndLosesNothing(t *testing.T) {
 	b := open(t, broker.Options{})
 	queue := func() (got []uint64) {
 		t.Helper()
-		err := b.ScanQueue(t.Context(), broker.Replay, func(m broker.Message) error {
+		err := b.Scan(t.Context(), broker.Replay, nil, time.Time{}, func(m broker.Message) error {
 			got = append(got, m.Sequence)
 			if m.Subject != events.ReplaySubjects+".files.x" || string(m.Data) != "payload" || m.Get("Ce-Id") != "1" || m.Time.IsZero() {
 				t.Errorf("%+v", m)
@@ -144,7 +144,7 @@ func TestAWorkQueueIsReadBesideItsConsumerAndLosesNothing(t *testing.T) {
 		t.Errorf("%v, %v; want what was read to be there still", sequences(got), err)
 	}
 	enough := errors.New("enough")
-	if err := b.ScanQueue(t.Context(), broker.Replay, func(broker.Message) error { return enough }); !errors.Is(err, enough) {
+	if err := b.Scan(t.Context(), broker.Replay, nil, time.Time{}, func(broker.Message) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("%v; want the visitor's error", err)
 	}
 }

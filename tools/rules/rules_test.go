@@ -122,7 +122,7 @@ func TestTheScalerIsOfMetricsThatExist(t *testing.T) {
 			Triggers []struct{ Metadata map[string]string }
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(t, "kubernetes/keda.yaml")), &scaler); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, "kubernetes/base/keda.yaml")), &scaler); err != nil {
 		t.Fatal(err)
 	}
 	if len(scaler.Spec.Triggers) == 0 {
