@@ -40,3 +40,8 @@ func Granted(rate string) (wait func(context.Context) error, err error) {
 	}
 	return p.limit.Wait, nil
 }
+
+// Dial has a Sender reach its endpoint by another way than the network.
+func (s *Sender) Dial(dial func(context.Context) (net.Conn, error)) {
+	s.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
+}
