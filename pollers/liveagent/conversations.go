@@ -90,7 +90,9 @@ func (h *holder) add(ctx context.Context, from source, body events.Body) error {
 		return err
 	}
 	h.count++
-	h.news = append(h.news, h.take(from, body, fields["conversationid"], ""))
+	taken := h.take(from, body, fields["conversationid"], "")
+	taken.fresh = h.fresh(fields["datechanged"], from.at)
+	h.news = append(h.news, taken)
 	h.size += rowBytes + len(body.Bytes)
 	if len(h.news) < knownAtOnce && h.size <= heldBytes {
 		return nil
@@ -99,6 +101,15 @@ func (h *holder) add(ctx context.Context, from source, body events.Body) error {
 		return err
 	}
 	return h.finish(ctx)
+}
+
+// unrest is how long after a change a row may be that of another change of the same second: datechanged is in seconds, and clocks differ.
+const unrest = 5 * time.Second
+
+// fresh tells whether a row was asked for so soon after its change that the next change may leave it as it is.
+func (c *conversations) fresh(datechanged string, asked time.Time) bool {
+	at, err := time.Parse(time.DateTime, datechanged)
+	return err == nil && local(asked, c.location).Sub(at).Abs() < unrest
 }
 
 // sift lets go of the rows that have not changed.

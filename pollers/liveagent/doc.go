@@ -36,7 +36,8 @@
 //
 // A window lists the departments, deleted ones too, since the vendor lists conversations by department only; then the
 // conversations of each by datechanged, and of each conversation whose row is not as it was when it was last read its detail,
-// messages and tags: 1 + departments + 3 × changed conversations requests. A reading that died so goes on where it was. What datefrom
+// messages and tags: 1 + departments + 3 × changed conversations requests. A reading that died so goes on where it was. A row that is read
+// within five seconds of its change is not remembered, since another change of the same second leaves it as it is. What datefrom
 // and dateto mean is documented in two ways; nothing is asked for by them.
 //
 // Whether the edges of btw: belong to the range is undocumented, so one second before the window is asked for

@@ -147,6 +147,36 @@ func TestAConversationIsAskedForWhenItsRowShowsAChange(t *testing.T) {
 	}
 }
 
+// Two changes of one second, and a reading between them: the row of the list is the same after both.
+func TestTheSecondOfTwoChangesInOneSecondIsRead(t *testing.T) {
+	zone, err := time.LoadLocation("America/Los_Angeles") // the default
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	changed := at
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := jsonScript()
+		s["conversations"] = `{"response":{"conversations":[{"conversationid":"c1","datechanged":"` + changed.In(zone).Format(time.DateTime) + `"}]}}`
+		s.ServeHTTP(w, r)
+	})
+	m := memoryOf{}
+	p := remembering(t, handler, m, &at)
+	for _, step := range []struct {
+		name string
+		ago  time.Duration // when it was changed
+		want int
+	}{
+		{"just now", 0, 1}, {"as it was, and maybe changed since", 0, 1}, {"a minute ago", time.Minute, 1}, {"as it was", time.Minute, 0},
+	} {
+		changed = at.Add(-step.ago)
+		keys, _, err := m.read(p, pollers.Window{Stream: "conversations", From: at.Add(-time.Hour), To: at}, all)
+		if err != nil || len(keys) != step.want {
+			t.Errorf("%s: %q, %v; want %d", step.name, keys, err, step.want)
+		}
+	}
+}
+
 func TestAWindowOfTenThousandConversationsGoesOnWhereItDied(t *testing.T) {
 	const n = 10_000
 	var list strings.Builder

@@ -20,6 +20,8 @@ type row struct {
 	id   string // the vendor's; "" when it has none
 	key  string // the record's
 	body events.Body
+	// fresh rows are asked for again: the next change may be of the same second.
+	fresh bool
 }
 
 // digest names what the row shows.
@@ -97,9 +99,9 @@ func (r *reader) changed(ctx context.Context, rows []row) ([]row, error) {
 	return kept, nil
 }
 
-// versionOf gives a row's version; "" of one that is no whole entity.
+// versionOf gives a row's version; "" of one that is no whole entity, or whose next change it may not show.
 func (r *reader) versionOf(w row) string {
-	if r.version == nil || w.key == "" || w.body.Size > 0 {
+	if r.version == nil || w.key == "" || w.body.Size > 0 || w.fresh {
 		return ""
 	}
 	return r.version(w)
