@@ -296,4 +296,3 @@ func TestAfterPowerCutsTheFilesHoldEveryEventOnce(t *testing.T) {
 	w.wantAll(t, f)
 	t.Logf("%d events of %d entities, %d twice; the last run took %s", len(f.events), len(f.entities), len(f.twice), time.Since(began).Round(10*time.Millisecond))
 }
-
