@@ -110,6 +110,16 @@ func (r *Record) Fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// DeadName tells the dead letter of a record from those of its source's others: the same record read again is the same letter. Rows without a key
+// may be alike and yet be facts of their own, as a day's figures are; each window has its own.
+func (r *Record) DeadName() string {
+	name := Token(r.Stream) + ":" + r.Fingerprint()
+	if r.Key == "" {
+		name += ":" + r.WindowFrom.UTC().Format(time.RFC3339) + "/" + r.WindowTo.UTC().Format(time.RFC3339)
+	}
+	return name
+}
+
 // EncodeRecord gives the data of a RAW event. Equal records have equal bytes.
 func EncodeRecord(r *Record) ([]byte, error) {
 	var buf bytes.Buffer

@@ -468,7 +468,7 @@ func (p *publication) bury(r *events.Record, event events.Event, reason string) 
 	header := make(map[string][]string, 16)
 	event.SetHeaders(header)
 	dead.SetHeaders(header)
-	header[broker.HeaderMsgID] = []string{events.StagePoll + ":" + r.Source + ":" + r.Fingerprint()}
+	header[broker.HeaderMsgID] = []string{events.StagePoll + ":" + r.Source + ":" + r.DeadName()}
 	first, err := p.worker.raw.Bury(p.ctx, broker.Message{Subject: dead.DeadSubject(), Header: header, Data: event.Data})
 	if err != nil {
 		return fmt.Errorf("dead-letter a record of %s: %w", r.Source, err)

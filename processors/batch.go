@@ -223,12 +223,12 @@ func (p *partition) buryOne(ctx context.Context, it *item) error {
 	return d.Ack()
 }
 
-// fingerprint tells a record by what it holds, and what cannot be decoded by its bytes.
+// fingerprint tells a record by what it holds, and what cannot be decoded by where it came from and its bytes, or by where those lie.
 func (it *item) fingerprint() string {
 	if it.record != nil {
-		return it.record.Fingerprint()
+		return it.record.DeadName()
 	}
-	sum := sha256.Sum256(it.delivery.Data)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %s", it.delivery.Subject, it.delivery.Get("ce-dataref"), it.delivery.Data))
 	return hex.EncodeToString(sum[:16])
 }
 

@@ -201,12 +201,12 @@ func rights() map[string]string {
 		"KV_parley-budget", "KV_parley-sources", "KV_parley-sinks", "KV_parley-members", "KV_parley-reprocess", "KV_parley-erased", "OBJ_parley-objects",
 	}
 	gets := map[string]string{
-		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pcoe", "PARLEY_EVENTS": "csoe", "PARLEY_STATE": "coe", "PARLEY_DEAD": "oe", "PARLEY_SEEN": "pe", "PARLEY_REPLAY": "e",
+		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "pcoe", "PARLEY_EVENTS": "csoe", "PARLEY_STATE": "coe", "PARLEY_DEAD": "pcsoe", "PARLEY_SEEN": "pe", "PARLEY_REPLAY": "e",
 		"KV_parley-ledger": "pcso", "KV_parley-budget": "pcso", "KV_parley-sources": "pcso", "KV_parley-sinks": "pcsov",
 		"KV_parley-members": "pcsoe", "KV_parley-reprocess": "pcso", "KV_parley-erased": "pcsoe", "OBJ_parley-objects": "pcsoe",
 	}
 	removes := map[string]string{
-		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "ce", "PARLEY_EVENTS": "se", "PARLEY_REPLAY": "se", "PARLEY_SEEN": "e", "PARLEY_DEAD": "pcsoe", "OBJ_parley-objects": "ce",
+		"PARLEY_WINDOWS": "p", "PARLEY_RAW": "ce", "PARLEY_EVENTS": "se", "PARLEY_REPLAY": "se", "PARLEY_SEEN": "e", "PARLEY_DEAD": "pcsoe", "OBJ_parley-objects": "pcse",
 	}
 	purges := map[string]string{"PARLEY_RAW": "p", "PARLEY_REPLAY": "e", "OBJ_parley-objects": "pcse"}
 	for _, stream := range streams {

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -170,10 +172,10 @@ func (e *Erased) Remember(ctx context.Context, digests []string, at time.Time) (
 	return e.bucket.last(ctx)
 }
 
-// Bury publishes a dead letter, and takes it back, bytes and all, with what it refers to, when it is of a person who was erased: then the result says Erased. The look
+// Bury publishes a dead letter, unless DEAD has one of its message id, and takes it back, bytes and all, with what it refers to, when it is of a person who was erased: then the result says Erased. The look
 // comes after the publication: whoever erases a person remembers him first and searches DEAD then, so one of the two finds it.
 func (b *Broker) Bury(ctx context.Context, m Message) Result {
-	r := b.Publish(ctx, []Message{m})[0]
+	r := b.publishDead(ctx, m)
 	if r.Err != nil {
 		return r
 	}
@@ -185,6 +187,25 @@ func (b *Broker) Bury(ctx context.Context, m Message) Result {
 		r.Err = b.Remove(ctx, Dead, r.Sequence)
 	}
 	return r
+}
+
+// publishDead publishes a dead letter. DEAD knows the message id of one that was dropped, or replayed, as well: a message that fails again after that
+// is a letter of its own, named after the one that is gone.
+func (b *Broker) publishDead(ctx context.Context, m Message) Result {
+	for {
+		r := b.Publish(ctx, []Message{m})[0]
+		if r.Err != nil || !r.Duplicate {
+			return r
+		}
+		_, err := b.Read(ctx, Dead, r.Sequence)
+		if !errors.Is(err, ErrNotFound) {
+			r.Err = err
+			return r
+		}
+		header := maps.Clone(m.Header)
+		header[HeaderMsgID] = []string{m.Get(HeaderMsgID) + ":" + strconv.FormatUint(r.Sequence, 10)}
+		m.Header = header
+	}
 }
 
 // ofErased tells whether a message holds a record or event of a person who was erased, as the bucket knows it now, and where its data lies.

@@ -81,8 +81,21 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	return nil
 }
 
-// object reads an object's chunks. The store's own Get makes a consumer for that: see reader.
+// object reads an object. A replica that is behind lacks what another has: it is missing only when it stays away.
 func (b *Broker) object(ctx context.Context, name string) ([]byte, error) {
+	for looks := b.looks(); ; {
+		data, err := b.readObject(ctx, name)
+		if looks--; looks == 0 || !events.IsPermanent(err) {
+			return data, err
+		}
+		if err := pause(ctx, replicaPause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readObject reads an object's chunks. The store's own Get makes a consumer for that: see reader.
+func (b *Broker) readObject(ctx context.Context, name string) ([]byte, error) {
 	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
 	if err != nil {
 		return nil, err

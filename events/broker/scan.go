@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -51,13 +54,40 @@ func (b *Broker) read(stream string, filters []string, sequence uint64, from tim
 	return r
 }
 
-// next gives the next message; false when there is none at the moment: see again.
+// next gives the next message, once however many filters it matches; false when there is none at the moment: see again.
 func (r *reader) next(ctx context.Context) (m Message, ok bool, err error) {
-	var first *cursor
+	for {
+		m, from, err := r.first(ctx)
+		if from == nil || err != nil {
+			return m, false, err
+		}
+		if !r.gave(&m, from) {
+			return m, true, nil
+		}
+	}
+}
+
+// gave tells whether another filter gave this message before.
+func (r *reader) gave(m *Message, from *cursor) bool {
+	return slices.ContainsFunc(r.cursors, func(c *cursor) bool {
+		return c != from && c.position() > m.Sequence && server.SubjectMatchesFilter(m.Subject, c.filter)
+	})
+}
+
+// position is the first sequence that a cursor has not given.
+func (c *cursor) position() uint64 {
+	if len(c.page) > 0 {
+		return c.page[0].Sequence
+	}
+	return c.next
+}
+
+// first takes the next message that a cursor has; nil is none.
+func (r *reader) first(ctx context.Context) (m Message, first *cursor, err error) {
 	for _, c := range r.cursors {
 		if len(c.page) == 0 && !c.ended {
 			if err := r.turn(ctx, c); err != nil {
-				return m, false, fmt.Errorf("read %s: %w", r.stream, err)
+				return m, nil, fmt.Errorf("read %s: %w", r.stream, err)
 			}
 		}
 		if len(c.page) > 0 && (first == nil || c.page[0].Sequence < first.page[0].Sequence) {
@@ -65,10 +95,10 @@ func (r *reader) next(ctx context.Context) (m Message, ok bool, err error) {
 		}
 	}
 	if first == nil {
-		return m, false, nil
+		return m, nil, nil
 	}
 	m, first.page = first.page[0], first.page[1:]
-	return m, true, nil
+	return m, first, nil
 }
 
 // turn fetches a cursor's next page.
@@ -94,6 +124,26 @@ func (c *cursor) ask() directRequest {
 	return ask
 }
 
+// looks is how often nothing must be found before there is nothing: any replica answers, and one that is behind lacks what another has.
+func (b *Broker) looks() int {
+	if b.options.Replicas > 1 {
+		return 4
+	}
+	return 1
+}
+
+// replicaPause is the time between two looks.
+const replicaPause = 250 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // again makes a reader that found no more look for what has come since.
 func (r *reader) again() {
 	for _, c := range r.cursors {
@@ -117,18 +167,26 @@ func (b *Broker) scan(ctx context.Context, r *reader, visit func(Message) error)
 	if err != nil {
 		return err
 	}
-	for {
+	for looks := b.looks(); ; {
 		m, ok, err := r.next(ctx)
+		if looks--; err == nil && !ok && looks > 0 {
+			if err := pause(ctx, replicaPause); err != nil {
+				return err
+			}
+			r.again()
+			continue
+		}
 		if err != nil || !ok || m.Sequence > state.LastSeq {
 			return err
 		}
+		looks = b.looks()
 		if err := visit(m); err != nil {
 			return err
 		}
 	}
 }
 
-// Count tells how many messages Scan would visit.
+// Count tells how many messages Scan would visit; what two filters match counts twice.
 func (b *Broker) Count(ctx context.Context, stream string, filters []string, from time.Time) (uint64, error) {
 	n := uint64(0)
 	for _, c := range b.read(stream, filters, 0, from).cursors {

@@ -187,3 +187,27 @@ func TestWhatIsStuckInAWorkQueueIsRemovedAndNothingElse(t *testing.T) {
 		t.Errorf("%d were removed, %v; want the rest", removed, err)
 	}
 }
+
+func TestAMessageThatTwoFiltersMatchComesOnce(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	filters, err := events.FilterSubjects([]string{"conversation", "*.livechat"})
+	if err != nil || len(filters) != 2 {
+		t.Fatal(filters, err)
+	}
+	var want []uint64
+	for i, path := range []string{"conversation.livechat.eu.a", "rating.livechat.eu.a", "conversation.liveagent.eu.a", "rating.liveagent.eu.a", "conversation.livechat.eu.b"} {
+		publish(t, b, broker.Message{Subject: events.EventSubjects + "." + path})
+		if path != "rating.liveagent.eu.a" {
+			want = append(want, uint64(i+1))
+		}
+	}
+	var got []uint64
+	err = b.Scan(t.Context(), broker.Events, filters, time.Time{}, func(m broker.Message) error {
+		got = append(got, m.Sequence)
+		return nil
+	})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+}
