@@ -41,17 +41,14 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 		return nil, err
 	}
 	mark, marked := marks[keyMark]
-	entry, err := bucket.Get(ctx, keyEntry)
-	if errors.Is(err, ErrNotFound) && !marked {
+	if _, err := bucket.Get(ctx, keyEntry); errors.Is(err, ErrNotFound) && !marked {
 		key := make([]byte, keyBytes)
 		_, _ = rand.Read(key) // never fails
-		if _, err = bucket.Set(ctx, keyEntry, key, 0); err == nil || errors.Is(err, ErrConflict) {
-			entry, err = bucket.Get(ctx, keyEntry) // another may have been first
+		if _, err := bucket.Set(ctx, keyEntry, key, 0); err != nil && !errors.Is(err, ErrConflict) { // another was first
+			return nil, err
 		}
 	}
-	if errors.Is(err, ErrNotFound) {
-		err = ErrKeyLost
-	}
+	entry, err := awaitKey(ctx, bucket)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +63,28 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 		return nil, ErrKeyLost
 	}
 	return events.NewDigestKey(entry.Value), nil
+}
+
+// replicaPatience is how long a replica may lack what another has.
+const replicaPatience = 5 * time.Second
+
+// awaitKey gives the key that was made. A read is answered by any replica, and one that is behind knows of none: the key is lost only when it
+// stays away.
+func awaitKey(ctx context.Context, bucket *Bucket) (Entry, error) {
+	for limit := time.Now().Add(replicaPatience); ; {
+		entry, err := bucket.Get(ctx, keyEntry)
+		if !errors.Is(err, ErrNotFound) {
+			return entry, err
+		}
+		if time.Now().After(limit) {
+			return entry, ErrKeyLost
+		}
+		select {
+		case <-ctx.Done():
+			return entry, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // installationKey gives the key as it is; ErrNotFound before there is one.

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -68,6 +69,54 @@ func forget(t testing.TB, b *broker.Broker, ids ...events.Identifier) {
 	}
 	if _, err := erased.Remember(t.Context(), digests, time.Now()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAReplicaThatDoesNotHaveTheKeyYetIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	want, err := b.DigestKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := b.Bucket(t.Context(), broker.ErasedBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// STATE's mark is there and the key is not, as a replica that is behind shows it.
+	entry, err := bucket.Get(t.Context(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bucket.Delete(t.Context(), "key"); err != nil {
+		t.Fatal(err)
+	}
+	put := make(chan error, 1)
+	time.AfterFunc(200*time.Millisecond, func() { put <- bucket.Put(t.Context(), "key", entry.Value) })
+	got, err := b.DigestKey(t.Context())
+	if err := <-put; err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || got.Content(nil) != want.Content(nil) {
+		t.Errorf("error %v, or another key", err)
+	}
+}
+
+func TestAKeyThatStaysAwayIsLost(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	if _, err := b.DigestKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := b.Bucket(t.Context(), broker.ErasedBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bucket.Delete(t.Context(), "key"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.DigestKey(t.Context()); !errors.Is(err, broker.ErrKeyLost) {
+		t.Errorf("error %v", err)
 	}
 }
 
