@@ -43,7 +43,7 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 	mark, marked := marks[keyMark]
 	if _, err := bucket.Get(ctx, keyEntry); errors.Is(err, ErrNotFound) && !marked {
 		key := make([]byte, keyBytes)
-		_, _ = rand.Read(key) // never fails
+		_, _ = rand.Read(key)                                                                        // never fails
 		if _, err := bucket.Set(ctx, keyEntry, key, 0); err != nil && !errors.Is(err, ErrConflict) { // another was first
 			return nil, err
 		}
