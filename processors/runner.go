@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,10 @@ type Runner struct {
 	erased  *broker.Erased
 	// asked holds what is to be normalised again, and how far that is.
 	asked *broker.Copy
+
+	// slots bounds the batches that are in memory at once, over all partitions: one for each core, and one that waits for the server while another
+	// is worked on. More only take memory, whose first use costs more than the work does.
+	slots chan struct{}
 
 	mu     sync.Mutex
 	counts map[CountKey]Counts
@@ -107,6 +112,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 	return &Runner{
 		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members, erased: erased,
 		asked:  broker.NewCopy(),
+		slots:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 		counts: make(map[CountKey]Counts), turns: make(map[int]time.Time),
 	}, nil
 }
@@ -286,6 +292,8 @@ type partition struct {
 	dirty map[string]bool
 	// doubtful are records, by RAW's sequence, whose processing failed when their events may have been stored.
 	doubtful map[uint64]bool
+	// behind: the last delivery said that more wait.
+	behind bool
 	// quiet counts looks that found deliveries which are nowhere.
 	quiet int
 	// again is how far this process has brought the sources' requests to reprocess, and batch what the batch in hand did for one.
@@ -324,34 +332,59 @@ func (p *partition) consume(ctx context.Context) error {
 		if err := p.reprocess(ctx); err != nil {
 			return err
 		}
-		deliveries, err := consumer.Next(ctx, p.options.Batch)
+		err := p.take(ctx, consumer, owner)
 		if errors.Is(err, broker.ErrNewOwner) {
 			// Another process may have written since: nothing that is remembered holds, and what it left unfinished comes first.
 			p.forget()
 			owner = true
-			if err := consumer.Reset(ctx); err != nil {
-				return err
-			}
-			continue
+			err = consumer.Reset(ctx)
 		}
 		if err != nil {
 			return err
 		}
-		if len(deliveries) == 0 {
-			if err := p.lookAround(ctx, consumer); err != nil {
-				return err
-			}
-			continue
-		}
-		p.quiet = 0
-		if !owner {
-			return errors.New("records came without their owner's mark")
-		}
-		if err := p.finish(ctx, deliveries); err != nil {
-			return err
-		}
 	}
 }
+
+// take processes the next batch, if one comes. Where more is known to wait, it is not even fetched before there is a slot for it.
+func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner bool) error {
+	slot := p.behind
+	if slot {
+		if err := p.occupy(ctx); err != nil {
+			return err
+		}
+		defer p.vacate()
+	}
+	deliveries, err := consumer.Next(ctx, p.options.Batch)
+	if err != nil {
+		return err
+	}
+	p.behind = len(deliveries) > 0 && deliveries[len(deliveries)-1].Pending > 0
+	if len(deliveries) == 0 {
+		return p.lookAround(ctx, consumer)
+	}
+	p.quiet = 0
+	if !owner {
+		return errors.New("records came without their owner's mark")
+	}
+	if !slot {
+		if err := p.occupy(ctx); err != nil {
+			return err
+		}
+		defer p.vacate()
+	}
+	return p.finish(ctx, deliveries)
+}
+
+func (r *Runner) occupy(ctx context.Context) error {
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *Runner) vacate() { <-r.slots }
 
 // lookAround finds out, while nothing comes, whether something was delivered that nobody works on: to an owner that died, or on a
 // connection that was lost with it or with its acknowledgement. It would come again after its AckWait alone.

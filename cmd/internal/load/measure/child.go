@@ -113,12 +113,21 @@ func (j job) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	ended := make(chan struct{})
 	go func() { // it ends with the parent's last word
 		defer close(ended)
+		defer cancel()
+		stopProfile := func() {}
+		defer func() { stopProfile() }()
 		for words.Scan() {
-			if words.Text() == "usage" {
+			word, path, _ := strings.Cut(words.Text(), " ")
+			switch word {
+			case "usage":
 				_ = say.Encode(outcome{Usage: ownUsage()})
+			case "profile": // what comes now, into this file
+				stopProfile()
+				if stop, err := profile(path); err == nil {
+					stopProfile = stop // a measurement without a profile is one, too
+				}
 			}
 		}
-		cancel()
 	}()
 	last, err := w.work(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) {

@@ -18,7 +18,7 @@ type station struct {
 	dir          string
 	external     *child         // nil: embedded
 	broker       *broker.Broker // reaches the external server
-	profiles     string
+	profiles     string         // where the measured processes' go
 	log          io.Writer
 }
 
@@ -31,7 +31,7 @@ func newStation(ctx context.Context, server, sync, profiles string, log io.Write
 	if server == "embedded" {
 		return s, nil
 	}
-	if s.external, err = start(ctx, job{Do: "server", Dir: s.data(), Sync: sync, Profile: profilePath(profiles, sync+" server")}); err == nil {
+	if s.external, err = start(ctx, job{Do: "server", Dir: s.data(), Sync: sync}); err == nil {
 		err = s.external.begin()
 	}
 	if err == nil {
@@ -111,6 +111,11 @@ func (s *station) follow(ctx context.Context, m measurement) (f Figure, err erro
 			c.kill()
 		}
 	}()
+	if s.external != nil && s.profiles != "" {
+		if err := s.external.tell("profile " + profilePath(s.profiles, "server "+s.sync+" "+m.stage)); err != nil {
+			return f, err
+		}
+	}
 	before, err := s.serverUsage()
 	if err != nil {
 		return f, err
