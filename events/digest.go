@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"sync"
 )
@@ -32,6 +33,21 @@ func (k *DigestKey) digest(use string, parts ...[]byte) string {
 
 // Content is the digest attribute of an entity's canonical content, before enrichment: 32 hex digits.
 func (k *DigestKey) Content(content []byte) string { return k.digest("content", content) }
+
+// Record is what a record is recognised by when it comes again: 32 hex digits of all that a normaliser sees of it, under words that say for
+// whom that holds. When it was read, for which window and from which URL is no part of it.
+func (k *DigestKey) Record(r *Record, words ...string) string {
+	// Every length stands before what has it: no two records are the same bytes.
+	head := fmt.Appendf(nil, "%q %q %q %q %q %q %q", words, r.Vendor, r.Source, r.Stream, r.Key, r.Timezone, r.Params)
+	parts := [][]byte{nil}
+	for i := range r.Parts {
+		part := &r.Parts[i]
+		head = fmt.Appendf(head, " %q %q %d %q %d", part.Name, part.ContentType, part.Body.Size, part.Body.SHA256, len(part.Body.Bytes))
+		parts = append(parts, part.Body.Bytes)
+	}
+	parts[0] = head
+	return k.digest("record", parts...)
+}
 
 // Identifier is what is remembered of an identifier whose person was erased: 32 hex digits.
 func (k *DigestKey) Identifier(i Identifier) string {

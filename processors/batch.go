@@ -19,7 +19,9 @@ type item struct {
 	delivery *broker.Delivery
 	record   *events.Record
 	entity   events.Entity
+	kind     events.Kind
 	path     string // <kind>.<vendor>.<source>.<entity>: the end of its subjects
+	known    string // what its record is recognised by when it comes again
 	content  []byte
 	plain    []byte // the content before enrichment
 	size     int    // of the raw data
@@ -59,13 +61,13 @@ func (p *partition) process(ctx context.Context, deliveries []*broker.Delivery) 
 	var items []*item
 	size := 0
 	for _, d := range deliveries {
-		it, err := p.prepare(ctx, d)
+		it, err := p.decode(ctx, d)
 		if err != nil {
 			return err
 		}
 		items = append(items, it)
 		// Large records are fetched from the object store: only so many of them are in memory at once.
-		if size += it.size + len(it.content); size > partBytes {
+		if size += 2 * it.size; size > partBytes {
 			if err := p.part(ctx, items); err != nil {
 				return err
 			}
@@ -75,11 +77,17 @@ func (p *partition) process(ctx context.Context, deliveries []*broker.Delivery) 
 	return p.part(ctx, items)
 }
 
-// partBytes is about how much raw data is held at once.
+// partBytes is about how much is held at once of records and of what becomes of them.
 const partBytes = 16 << 20
 
 // part brings some consecutive records to their end.
 func (p *partition) part(ctx context.Context, items []*item) error {
+	if err := p.recognise(ctx, items); err != nil {
+		return err
+	}
+	for _, it := range items {
+		p.prepare(it)
+	}
 	left, err := p.bury(ctx, items)
 	if err != nil {
 		return err
@@ -101,8 +109,8 @@ func (p *partition) part(ctx context.Context, items []*item) error {
 	return nil
 }
 
-// prepare decodes and normalises. Its error is the broker's; what is wrong with the record stays in the item.
-func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, error) {
+// decode reads a record. Its error is the broker's; what is wrong with the record stays in the item.
+func (p *partition) decode(ctx context.Context, d *broker.Delivery) (*item, error) {
 	it := &item{delivery: d}
 	event, err := events.FromMessage(d.Header, d.Data)
 	if err == nil {
@@ -116,22 +124,29 @@ func (p *partition) prepare(ctx context.Context, d *broker.Delivery) (*item, err
 		it.size = len(event.Data)
 		it.record, err = events.DecodeRecord(event.Data)
 	}
-	if err != nil {
-		it.err = err
-		return it, nil
+	if it.err = err; err == nil {
+		p.trace(it)
 	}
-	p.trace(it)
+	return it, nil
+}
+
+// prepare normalises a record, unless it was recognised.
+func (p *partition) prepare(it *item) {
+	if it.err != nil || it.digest != "" {
+		return
+	}
 	if it.err = p.normalize(it); it.err != nil {
-		return it, nil //nolint:nilerr // it becomes a dead letter
+		return // it becomes a dead letter
 	}
 	base := it.entity.Common()
-	it.path = events.EntityPath(it.entity.Kind(), base.Vendor, base.Source, base.VendorID)
+	it.kind = it.entity.Kind()
+	it.path = events.EntityPath(it.kind, base.Vendor, base.Source, base.VendorID)
+	p.kinds.Store(streamOf(it.record), it.kind)
 	it.plain, it.digest = it.content, p.erased.Key().Content(it.content)
 	if p.isErased(it) {
 		it.err = errErased
 	}
-	it.fence = newFence(it.entity.Version(), it.record.RequestedAt, d.Sequence)
-	return it, nil
+	it.fence = newFence(it.entity.Version(), it.record.RequestedAt, it.delivery.Sequence)
 }
 
 // normalize makes the canonical entity; a panic of a room is that record's error and nobody else's.
@@ -236,6 +251,9 @@ func (p *partition) learn(ctx context.Context, items []*item) error {
 	var unknown []string
 	asked := make(map[string]bool)
 	for _, it := range items {
+		if it.path == "" {
+			continue
+		}
 		if _, ok := p.cache.Get(it.path); !ok && !asked[it.path] {
 			asked[it.path] = true
 			unknown = append(unknown, stateSubject(it.path))
@@ -251,10 +269,9 @@ func (p *partition) learn(ctx context.Context, items []*item) error {
 	for path := range asked {
 		known := state{}
 		if m, ok := found[stateSubject(path)]; ok {
-			if known, err = decodeState(m.Data); err != nil {
+			if known, err = stateIn(m); err != nil {
 				return err
 			}
-			known.stored = m.Sequence
 		}
 		p.cache.Add(path, known)
 	}
@@ -291,8 +308,11 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 		if attempt == maxRepairs {
 			return fmt.Errorf("events of %d entities are refused again and again: another processor writes them", len(waiting))
 		}
-		changed, err := p.bury(ctx, p.enrich(p.changed(waiting)))
+		changed, err := p.changed(waiting)
 		if err != nil {
+			return err
+		}
+		if changed, err = p.bury(ctx, p.enrich(changed)); err != nil {
 			return err
 		}
 		refused, err := p.emit(ctx, changed, attempt > 0)
@@ -346,9 +366,9 @@ func (p *partition) tally(it *item, emitted bool) {
 		p.batch.Events++
 		fallthrough
 	case emitted:
-		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) { c.Events++ })
+		p.count(it.record.Vendor, it.kind, func(c *Counts) { c.Events++ })
 	case !it.delivery.Stored():
-		p.count(it.record.Vendor, it.entity.Kind(), func(c *Counts) { c.Duplicates++ })
+		p.count(it.record.Vendor, it.kind, func(c *Counts) { c.Duplicates++ })
 	}
 }
 
@@ -356,7 +376,7 @@ func (p *partition) tally(it *item, emitted bool) {
 const maxRepairs = 8
 
 // changed gives the items whose content is not the entity's present one and whose reading is not older.
-func (p *partition) changed(items []*item) (changed []*item) {
+func (p *partition) changed(items []*item) (changed []*item, err error) {
 	for _, it := range items {
 		known, _ := p.cache.Get(it.path)
 		order := it.fence.compare(known.fence)
@@ -369,6 +389,8 @@ func (p *partition) changed(items []*item) (changed []*item) {
 			p.dirty[it.path] = true
 		}
 		switch {
+		case it.entity == nil && known.digest != it.digest:
+			return nil, errOvertaken
 		case known.digest == erasedDigest:
 			if it.of == nil { // a message goes with its conversation
 				it.err = errErased
@@ -378,11 +400,11 @@ func (p *partition) changed(items []*item) (changed []*item) {
 			changed = append(changed, it)
 		case newer:
 			// Not written to STATE: that would cost a write for each unchanged record.
-			known.fence = it.fence
+			known.fence, known.record = it.fence, it.known
 			p.cache.Add(it.path, known)
 		}
 	}
-	return changed
+	return changed, nil
 }
 
 // emit publishes one event for each item, naming the sequence that it must follow, and gives the items that
@@ -467,7 +489,7 @@ func lasting() []events.Kind {
 func (p *partition) stored(it *item, sequence uint64) {
 	known, _ := p.cache.Get(it.path)
 	p.dirty[it.path] = true
-	p.cache.Add(it.path, state{sequence: sequence, revision: known.revision + 1, digest: it.digest, fence: it.fence, stored: known.stored})
+	p.cache.Add(it.path, state{sequence: sequence, revision: known.revision + 1, digest: it.digest, fence: it.fence, stored: known.stored, record: it.known})
 	p.pass(it, known.revision+1)
 }
 
@@ -535,10 +557,7 @@ func (p *partition) writeState(ctx context.Context, items []*item, alone bool) (
 	messages := make([]broker.Message, len(items))
 	for i, it := range items {
 		known, _ := p.cache.Get(it.path)
-		messages[i] = broker.Message{
-			Subject: stateSubject(it.path), Data: known.encode(),
-			Header: map[string][]string{broker.HeaderExpectedSequence: {strconv.FormatUint(known.stored, 10)}},
-		}
+		messages[i] = known.message(it.path)
 	}
 	return p.store(ctx, items, messages, alone, func(it *item, sequence uint64) {
 		known, _ := p.cache.Get(it.path)

@@ -19,7 +19,7 @@ func (p *partition) withMessages(items []*item) (all []*item, err error) {
 		}
 		single := c.Single()
 		for i := range single {
-			m := &item{delivery: it.delivery, record: it.record, entity: &single[i], fence: it.fence, of: it, position: i}
+			m := &item{delivery: it.delivery, record: it.record, entity: &single[i], kind: events.KindMessage, fence: it.fence, of: it, position: i}
 			if m.content, err = events.EncodeContent(m.entity); err != nil {
 				return nil, err
 			}

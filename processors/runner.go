@@ -33,6 +33,9 @@ type Options struct {
 	Encode func(*events.Event) error
 	// CacheBytes bounds the memory of last states, over all partitions; 0 is 64 MiB.
 	CacheBytes int64
+	// Program names the program that the normalisers are part of: a record that comes again as it was is not normalised again by the same
+	// one. "" normalises every record.
+	Program string
 	// Batch is the most records that are processed at once; 0 is 512.
 	Batch  int
 	Logger *slog.Logger
@@ -54,6 +57,7 @@ type Runner struct {
 	// slots bounds the batches that are in memory at once, over all partitions: one for each core, and one that waits for the server while another
 	// is worked on. More only take memory, whose first use costs more than the work does.
 	slots chan struct{}
+	kinds sync.Map // events.Kind by stream: what its last record was
 
 	mu     sync.Mutex
 	counts map[CountKey]Counts
@@ -82,7 +86,7 @@ const (
 	// look is how often a process says that it is alive and looks who else is.
 	look = broker.MemberTTL / 5
 	// entryBytes is about what one cached state takes, keys and map included.
-	entryBytes = 400
+	entryBytes = 450
 	// stopLimit is how long a batch in hand may take when the process stops.
 	stopLimit = 5 * time.Second
 )

@@ -123,6 +123,9 @@ func start(t testing.TB, b *broker.Broker, o processors.Options) (r *processors.
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	}
+	if o.Program == "" {
+		o.Program = "test"
+	}
 	r, err := processors.NewRunner(t.Context(), b, o)
 	if err != nil {
 		t.Fatal(err)

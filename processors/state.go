@@ -14,6 +14,9 @@ import (
 // headerFence carries an event's fence, so that EVENTS alone can tell what STATE must hold.
 const headerFence = "Parley-Fence"
 
+// headerRecord carries, with an entry of STATE, what the record is recognised by that it was made of.
+const headerRecord = "Parley-Record"
+
 // maxAhead is how far a vendor's clock or zone may be ahead of ours.
 const maxAhead = 25 * time.Hour
 
@@ -81,6 +84,8 @@ type state struct {
 	digest   string
 	fence    fence
 	stored   uint64 // the sequence of this entry in STATE; 0: there is none
+	// record is what the reading that the fence is of is recognised by; "" when that is not known.
+	record string
 }
 
 // encode writes STATE's value: four words.
@@ -102,6 +107,25 @@ func decodeState(value []byte) (s state, err error) {
 	s.digest = words[2]
 	s.fence, err = parseFence(words[3])
 	return s, err
+}
+
+// stateIn reads an entry of STATE.
+func stateIn(m broker.Message) (state, error) {
+	s, err := decodeState(m.Data)
+	s.stored, s.record = m.Sequence, m.Get(headerRecord)
+	return s, err
+}
+
+// message makes the entry that replaces the one before it.
+func (s state) message(path string) broker.Message {
+	m := broker.Message{
+		Subject: stateSubject(path), Data: s.encode(),
+		Header: map[string][]string{broker.HeaderExpectedSequence: {strconv.FormatUint(s.stored, 10)}},
+	}
+	if s.record != "" {
+		m.Header[headerRecord] = []string{s.record}
+	}
+	return m
 }
 
 // stateOf reads the state off the entity's last event.

@@ -3,12 +3,15 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -266,6 +269,9 @@ func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once t
 	}
 	if roles.Process {
 		o := a.processorOptions()
+		if o.Program, err = program(); err != nil {
+			a.Log.Warn("records that come again unchanged are normalised again: what this program is cannot be told", "error", err.Error())
+		}
 		o.Tracer = tracing.Tracer()
 		if p.processor, err = processors.NewRunner(ctx, b, o); err != nil {
 			return nil, err
@@ -309,6 +315,24 @@ func (a *App) processorOptions() processors.Options {
 		}
 	}
 	return o
+}
+
+// program is a digest of this program's file: two builds that may read a record differently have different ones.
+func program() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
 // Run plays the roles until the context ends: then nothing new is taken, what is in hand is finished or given back, and
