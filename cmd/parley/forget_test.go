@@ -207,6 +207,8 @@ func TestAForgottenPersonIsInNoStoreAfterEverythingIsReadAgain(t *testing.T) {
 	since := time.Now().AddDate(0, 0, -3).UTC().Format(time.DateOnly)
 	command(t, w.environ, "replay", "hook", "--from", since).once(t, exitDone) // nobody takes it before the erasure
 
+	w.leaveAReplay(t, trial.Places[0].Place)
+
 	done, stderr := w.forget(t, email, "--yes")
 	said := []string{stderr}
 	erased = done.entities()
@@ -225,13 +227,18 @@ func TestAForgottenPersonIsInNoStoreAfterEverythingIsReadAgain(t *testing.T) {
 		t.Errorf("at once after the erasure the person stands in\n%s", strings.Join(found, "\n"))
 	}
 	// What files hold is for whoever runs them to remove, by the list.
+	replayed := 0
 	for _, p := range done.Places {
-		if p.Sink != "files" {
-			t.Errorf("%s names %s", p.Sink, p.Place)
+		dir := map[string]string{"files": "out", "files-replay": "out-replay"}[p.Sink]
+		if err := os.Remove(filepath.Join(w.dir, dir, p.Place)); err != nil {
+			t.Errorf("%s: %v", p.Sink, err)
 		}
-		if err := os.Remove(filepath.Join(w.dir, "out", p.Place)); err != nil {
-			t.Error(err)
+		if p.Sink == "files-replay" {
+			replayed++
 		}
+	}
+	if replayed != 1 {
+		t.Errorf("%d places of a replay are named, want 1: %v", replayed, done.Places)
 	}
 
 	// The vendors still have him, and are asked for everything again, in all the ways that there are.
@@ -272,6 +279,21 @@ func TestAForgottenPersonIsInNoStoreAfterEverythingIsReadAgain(t *testing.T) {
 	again, _ := w.forget(t, email, "--yes")
 	if len(again.Entities) > 0 || len(again.Messages) > 0 || again.Tombstones > 0 {
 		t.Errorf("forgotten once more: %+v; want nothing to be there", again)
+	}
+}
+
+// leaveAReplay puts one of the sink's files where a replay had put it.
+func (w *world) leaveAReplay(t testing.TB, name string) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(w.dir, "out", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(w.dir, "out-replay"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "out-replay", strings.TrimSuffix(filepath.Base(name), ".mark")), content, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

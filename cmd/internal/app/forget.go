@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -145,7 +146,7 @@ func (a *App) printForgotten(ctx context.Context, found processors.Erasure, asJS
 		word = "would be erased"
 	}
 	if found.Empty() {
-		out.WriteString("nothing is there of this person\n")
+		out.WriteString("no stream holds anything of this person; what files and objects held was said when he was erased\n")
 	}
 	if len(found.Known) > 0 {
 		fmt.Fprintf(&out, "also known as %s\n", strings.Join(found.Known, ", "))
@@ -192,31 +193,36 @@ func (a *App) searchSinks(ctx context.Context, f *forgotten) {
 		ids[i] = f.Entities[i].VendorID
 	}
 	for _, s := range a.sinks {
-		name := "sink " + s.settings.Name
-		finder := a.finder(s)
-		if finder == nil {
-			f.Unsearched = append(f.Unsearched, name+" cannot tell what it holds; it gets the events that say what was erased")
+		name := s.settings.Name
+		if a.finder(s, s.settings.URL) == nil {
+			f.Unsearched = append(f.Unsearched, "sink "+name+" cannot tell what it holds; it gets the events that say what was erased")
 			continue
 		}
-		err := finder.Find(ctx, ids, func(at string, n int) error {
-			f.Places = append(f.Places, place{Sink: s.settings.Name, Place: at, Events: n})
-			return nil
-		})
-		if err != nil && !errors.Is(err, ctx.Err()) {
-			f.Unsearched = append(f.Unsearched, name+" could not be searched wholly: "+a.redact.Redact(err.Error()))
-		}
+		a.searchSink(ctx, f, name, a.finder(s, s.settings.URL), ids)
+		// What was replayed lies beside.
+		a.searchSink(ctx, f, sinks.ReplayKey(name), a.finder(s, besideURL(s.settings.URL)), ids)
 	}
 }
 
-// finder gives a sink's; nil where its destination cannot tell.
-func (a *App) finder(s sink) sinks.Finder {
+func (a *App) searchSink(ctx context.Context, f *forgotten, name string, finder sinks.Finder, ids []string) {
+	err := finder.Find(ctx, ids, func(at string, n int) error {
+		f.Places = append(f.Places, place{Sink: name, Place: at, Events: n})
+		return nil
+	})
+	if err != nil && !errors.Is(err, ctx.Err()) {
+		f.Unsearched = append(f.Unsearched, "sink "+name+" could not be searched wholly: "+a.redact.Redact(err.Error()))
+	}
+}
+
+// finder gives a sink's, for one of its destinations; nil where that cannot tell.
+func (a *App) finder(s sink, at *url.URL) sinks.Finder {
 	for _, kind := range catalog.Sinks() {
 		if kind.Scheme != s.settings.URL.Scheme || kind.Find == nil {
 			continue
 		}
 		for _, conf := range a.Config.Sinks {
 			if conf.Name == s.settings.Name {
-				return kind.Find(s.settings, conf.Vars, s.settings.URL, sinks.Env{Stdout: a.Out, DataDir: a.Config.DataDir})
+				return kind.Find(s.settings, conf.Vars, at, sinks.Env{Stdout: a.Out, DataDir: a.Config.DataDir})
 			}
 		}
 	}
