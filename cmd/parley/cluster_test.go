@@ -1,5 +1,3 @@
-//go:build cluster
-
 package main_test
 
 import (
@@ -235,6 +233,7 @@ func TestAClusterThatIsKilledLosesNothingAndDoublesNothing(t *testing.T) {
 	c := newCluster(t)
 	w.set("PARLEY_NATS_URL", c.urls())
 	w.set("PARLEY_NATS_REPLICAS", "3")
+	w.operator = seedOf(c.files, broker.RoleOperator)
 	w.set("PARLEY_PARTITIONS", "4")
 	w.as(t, c.files, broker.RoleProvisioner, "provision").once(t, exitDone)
 	var roles []*parley

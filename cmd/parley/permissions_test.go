@@ -336,6 +336,7 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 	w := newWorld(t, app.Simulation{Seed: 21, Days: 4, Chats: 40, Malformed: 1})
 	url, dir := deployedServer(t)
 	w.set("PARLEY_NATS_URL", url)
+	w.operator = seedOf(dir, broker.RoleOperator)
 	var roles []*parley
 	for role, args := range map[string]string{broker.RolePoller: "poll", broker.RoleProcessor: "process", broker.RoleSink: "sink"} {
 		p := w.as(t, dir, role, args)

@@ -198,8 +198,12 @@ func (k *Bucket) follow(ctx context.Context, m *Mirror) error {
 		m.complete()
 		if time.Since(looked) > lookBehind {
 			looked = time.Now()
-			if last, err := k.last(ctx); err != nil || last < m.revision() {
-				return fmt.Errorf("follow %s: it is at revision %d, and was at %d: %w", k.name, last, m.revision(), err)
+			last, err := k.last(ctx)
+			if err != nil {
+				return fmt.Errorf("follow %s: %w", k.name, err)
+			}
+			if last < m.revision() {
+				return fmt.Errorf("follow %s: it is at revision %d, and was at %d", k.name, last, m.revision())
 			}
 		}
 		r.again()
