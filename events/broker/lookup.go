@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -98,21 +97,22 @@ func (b *Broker) direct(ctx context.Context, stream string, r directRequest, non
 	}
 	// NewRespInbox would be matched by the connection's own request subscription as well: everything twice.
 	inbox := b.nc.NewInbox()
-	sub, err := b.nc.SubscribeSync(inbox)
+	// A subscription of the client's own making has room for 65,536 messages, half a megabyte. Here the answer is bounded, and its end has room, too.
+	answers := make(chan *nats.Msg, max(r.Batch, len(r.MultiLast))+2)
+	sub, err := b.nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return 0, err
 	}
 	defer sub.Unsubscribe() //nolint:errcheck // the subscription is gone either way
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return 0, err
-	}
 	if err := b.nc.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, request); err != nil {
 		return 0, err
 	}
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrIncomplete, cmp.Or(context.Cause(ctx), err))
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%w: %w", ErrIncomplete, context.Cause(ctx))
 		}
 		status, description := m.Header.Get("Status"), m.Header.Get("Description")
 		switch {

@@ -80,7 +80,7 @@ func convert(field *string, attributes *map[string]any, original string) {
 
 // isHTML tells HTML from text that has a < or an & in it.
 func isHTML(s string) bool {
-	if len(s) > maxText || !strings.ContainsAny(s, "<&") {
+	if len(s) > maxText {
 		return false
 	}
 	if hasEntity(s) {

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +76,6 @@ func normalize(record *events.Record, zones *zones) (events.Entity, error) {
 		out:   &events.Conversation{Base: events.NewBase(record), Channel: "chat", Status: "ended"},
 		zone:  zones.load(record.Timezone),
 		email: map[string]bool{},
-		seen:  map[string]bool{},
 	}
 	c.fill(root)
 	if !valid {
@@ -89,7 +89,7 @@ type chat struct {
 	out   *events.Conversation
 	zone  *time.Location
 	email map[string]bool // the agents' addresses, in lower case
-	seen  map[string]bool // the elements that should come once and came
+	seen  []string        // the elements that should come once and came
 }
 
 func (c *chat) fill(root *element) {
@@ -98,11 +98,18 @@ func (c *chat) fill(root *element) {
 	}
 	c.keep("#text", root.text())
 	// Operators come first, whatever their place: a message's sender is known by them.
+	messages := 0
 	for child := range root.children() {
-		if child.name == "operator" {
+		switch child.name {
+		case "operator":
 			c.agent(child.text())
 			c.keepRest(child)
+		case "msg":
+			messages++
 		}
+	}
+	if messages > 0 {
+		c.out.Messages = make([]events.Message, 0, messages)
 	}
 	for child := range root.children() {
 		c.element(child)
@@ -133,8 +140,8 @@ func (c *chat) field(e *element) {
 	switch {
 	case text == "":
 		c.keepRest(e)
-	case !c.seen[e.name] && c.put(e.name, text):
-		c.seen[e.name] = true
+	case !slices.Contains(c.seen, e.name) && c.put(e.name, text):
+		c.seen = append(c.seen, e.name)
 		c.keepRest(e)
 	default:
 		c.keep(e.name, e.value())
@@ -154,8 +161,8 @@ func (c *chat) keep(name string, value any) {
 
 // keepRest keeps what an element holds beside its text.
 func (c *chat) keepRest(e *element) {
-	if rest := e.withoutText(); !rest.plain() {
-		c.keep(e.name, rest.value())
+	if !e.plain() {
+		c.keep(e.name, e.withoutText().value())
 	}
 }
 

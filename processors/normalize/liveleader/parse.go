@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,11 +19,22 @@ type parser struct {
 	rest string
 	root *element
 	open []*element
+	// parts are the content, so far, of the open elements: that of open[i] begins at from[i].
+	parts []content
+	from  []int
+	// elements and contents are made many at once: a chat has a hundred of either.
+	elements []element
+	contents []content
 }
+
+const (
+	elementsAtOnce = 32
+	contentsAtOnce = 64
+)
 
 // parse reads the one element of a document.
 func parse(document string) (*element, error) {
-	p := &parser{rest: document}
+	p := &parser{rest: document, parts: make([]content, 0, contentsAtOnce)}
 	for p.rest != "" {
 		text, _, found := strings.Cut(p.rest, "<")
 		p.rest = p.rest[len(text):]
@@ -56,8 +68,7 @@ func (p *parser) addText(text string) error {
 }
 
 func (p *parser) add(part content) {
-	e := p.open[len(p.open)-1]
-	e.content = append(e.content, part)
+	p.parts = append(p.parts, part)
 }
 
 // markup reads what begins with the "<" at the position.
@@ -98,8 +109,31 @@ func (p *parser) endTag() error {
 	if !found || len(p.open) == 0 || p.open[len(p.open)-1].name != name {
 		return fmt.Errorf("</%s> closes no open element", shorten(name))
 	}
-	p.open, p.rest = p.open[:len(p.open)-1], rest
+	last := len(p.open) - 1
+	p.open[last].content = p.keep(p.parts[p.from[last]:])
+	p.parts = p.parts[:p.from[last]]
+	p.open, p.from, p.rest = p.open[:last], p.from[:last], rest
 	return nil
+}
+
+// keep copies an element's content to where it stays.
+func (p *parser) keep(parts []content) []content {
+	if len(parts) > cap(p.contents)-len(p.contents) {
+		p.contents = make([]content, 0, max(contentsAtOnce, len(parts)))
+	}
+	begin := len(p.contents)
+	p.contents = append(p.contents, parts...)
+	return slices.Clip(p.contents[begin:])
+}
+
+func (p *parser) newElement(name string) *element {
+	if len(p.elements) == 0 {
+		p.elements = make([]element, elementsAtOnce)
+	}
+	e := &p.elements[0]
+	p.elements = p.elements[1:]
+	e.name = name
+	return e
 }
 
 func (p *parser) startTag() error {
@@ -108,7 +142,7 @@ func (p *parser) startTag() error {
 	if name == "" {
 		return errors.New("there is a < that begins no tag")
 	}
-	e := &element{name: name}
+	e := p.newElement(name)
 	if len(p.open) > 0 {
 		p.add(content{child: e})
 	} else if p.root == nil {
@@ -121,7 +155,7 @@ func (p *parser) startTag() error {
 		return fmt.Errorf("<%s>: %w", shorten(name), err)
 	}
 	if !closed {
-		p.open = append(p.open, e)
+		p.open, p.from = append(p.open, e), append(p.from, len(p.parts))
 	}
 	if len(p.open) > maxDepth {
 		return fmt.Errorf("there are more than %d levels", maxDepth)
@@ -169,13 +203,21 @@ func (p *parser) quoted() (string, bool) {
 
 // name reads a name; "" when there is none.
 func (p *parser) name() string {
-	n := strings.IndexAny(p.rest, space+"/>=<\"'&")
-	if n < 0 {
-		n = len(p.rest)
+	n := 0
+	for n < len(p.rest) && !endsName(p.rest[n]) {
+		n++
 	}
 	name := p.rest[:n]
 	p.rest = p.rest[n:]
 	return name
+}
+
+func endsName(c byte) bool {
+	switch c {
+	case ' ', '\t', '\r', '\n', '/', '>', '=', '<', '"', '\'', '&':
+		return true
+	}
+	return false
 }
 
 // shorten keeps hostile names out of errors.

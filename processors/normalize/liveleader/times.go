@@ -49,13 +49,13 @@ func readTime(text string, zone *time.Location) (at time.Time, exact bool) {
 // clocks showed it twice.
 func inZone(wall time.Time, zone *time.Location) (at time.Time, exact bool) {
 	near := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), zone)
-	sides := []time.Time{near}
+	sides := [3]time.Time{near, near, near}
 	start, end := near.ZoneBounds()
 	if !start.IsZero() {
-		sides = append(sides, start.Add(-time.Nanosecond))
+		sides[1] = start.Add(-time.Nanosecond)
 	}
 	if !end.IsZero() {
-		sides = append(sides, end)
+		sides[2] = end
 	}
 	for _, side := range sides {
 		_, seconds := side.Zone()
