@@ -1,5 +1,3 @@
-//go:build !race
-
 package main_test
 
 import (
@@ -69,9 +67,10 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 			<-time.After(20 * time.Millisecond)
 		}
 	}
-	until("the events are stored", func() bool {
+	// Those of the first batch: no other begins before its states are written.
+	until("events are stored", func() bool {
 		state, err := b.StreamState(t.Context(), broker.Events)
-		return err == nil && state.Messages == count
+		return err == nil && state.Messages > 0
 	})
 	makeRoom()
 	until("everything is processed", func() bool {
