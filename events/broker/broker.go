@@ -69,6 +69,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrIncomplete: a look-up's answer was cut short; nothing follows from what is missing.
 	ErrIncomplete = errors.New("the answer is incomplete")
+	// ErrDeadFull: DEAD takes no more letters. What would be one stays where it is, unacknowledged, and holds up what follows it.
+	ErrDeadFull = errors.New("the dead letters are full (a quarter of PARLEY_RAW_MAX_BYTES): `parley dlq replay` or `drop` makes room, and what waits goes on by itself")
 	// ErrDisconnected: the server is lost, and with it the answer; what was asked may have happened.
 	ErrDisconnected = errors.New("the NATS server is lost")
 	// ErrDenied: the identity has no right to it. The server does not answer such a request, it only says so beside it.

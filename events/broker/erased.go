@@ -174,6 +174,9 @@ func (b *Broker) Bury(ctx context.Context, m Message) Result {
 func (b *Broker) publishDead(ctx context.Context, m Message) Result {
 	for {
 		r := b.Publish(ctx, []Message{m})[0]
+		if errors.Is(r.Err, ErrFull) {
+			r.Err = fmt.Errorf("%w: %w", ErrDeadFull, r.Err)
+		}
 		if r.Err != nil || !r.Duplicate {
 			return r
 		}

@@ -46,6 +46,11 @@ const (
 	// headerRoom is the most that a message's headers may take.
 	headerRoom    = 64 << 10
 	deadRetention = 30 * 24 * time.Hour
+	// DEAD takes a quarter of what RAW does, or deadLeast.
+	deadShare = 4
+	deadLeast = 64 << 20
+	// DeadAlarm is how full DEAD is, in percent, when somebody must be told.
+	DeadAlarm = 80
 	// MemberTTL is how long a process counts as alive after it last said so.
 	MemberTTL = 10 * time.Second
 )
@@ -187,6 +192,8 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 			Name: Dead, Description: "what could not be processed or delivered", Subjects: []string{events.DeadSubjects + ".>"},
 			// A record that is read again after days, as SETTLE has it, is the same dead letter for as long as that is kept.
 			MaxAge: deadRetention, Duplicates: deadRetention,
+			// They must not take the disk that all others write to, and none may be lost for a newer one: see ErrDeadFull.
+			MaxBytes: max(o.RawMaxBytes/deadShare, deadLeast), Discard: jetstream.DiscardNew,
 		},
 		{
 			Name: Replay, Description: "events that one sink gets again", Subjects: []string{events.ReplaySubjects + ".>"},
@@ -349,6 +356,14 @@ type StreamState struct {
 	FirstSeq, LastSeq   uint64
 	FirstTime, LastTime time.Time
 	MaxBytes            int64 // -1: unlimited
+}
+
+// Fill is how full a stream is, in percent of its limit; 0 if it has none.
+func (s StreamState) Fill() int {
+	if s.MaxBytes <= 0 {
+		return 0
+	}
+	return int(s.Bytes * 100 / uint64(s.MaxBytes))
 }
 
 // StreamState asks for a stream's size.
