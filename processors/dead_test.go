@@ -1,6 +1,8 @@
 package processors_test
 
 import (
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -89,5 +91,46 @@ func TestARecordThatFailsAgainAfterItsLetterWentIsALetterAgain(t *testing.T) {
 		if err := b.Remove(t.Context(), broker.Dead, last); err != nil { // as it is dropped, or replayed
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestABadRecordWaitsWhileTheDeadLettersAreFull(t *testing.T) {
+	b := open(t, broker.Options{Partitions: 1, RawMaxBytes: 128 << 20, SyncInterval: time.Minute})
+	letter := broker.Message{Subject: events.DeadSubjects + ".poll.test", Data: make([]byte, 1<<20)}
+	var first, full uint64
+	for {
+		result := b.Bury(t.Context(), letter)
+		if errors.Is(result.Err, broker.ErrDeadFull) {
+			break
+		}
+		if result.Err != nil {
+			t.Fatal(result.Err)
+		}
+		if full++; first == 0 {
+			first = result.Sequence
+		}
+	}
+	letter.Data = make([]byte, 1<<10) // to the brim
+	for b.Bury(t.Context(), letter).Err == nil {
+		full++
+	}
+	if got := letters(t, b); got != full {
+		t.Fatalf("%d letters are there, want all %d", got, full)
+	}
+	log := &logged{}
+	start(t, b, processors.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	body := rawMessage(t, b, chat{ID: "p", Text: "panic"}, 1)
+	body.Header["Padding"] = []string{strings.Repeat("x", 2<<10)}
+	publishRaw(t, b, body)
+	eventually(t, "it is told", func() bool { return strings.Contains(log.String(), "parley dlq replay") })
+	if left, err := b.Unprocessed(t.Context()); err != nil || left != 1 {
+		t.Errorf("%d records are left, %v; want the bad one", left, err)
+	}
+	if err := b.Remove(t.Context(), broker.Dead, first); err != nil {
+		t.Fatal(err)
+	}
+	drained(t, b)
+	if got := letters(t, b); got != full { // one less, one more
+		t.Errorf("%d letters, want %d", got, full)
 	}
 }

@@ -349,7 +349,7 @@ func (p *partition) consume(ctx context.Context) error {
 func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner bool) error {
 	slot := p.behind
 	if slot {
-		if err := p.occupy(ctx); err != nil {
+		if err := p.await(ctx, consumer); err != nil {
 			return err
 		}
 		defer p.vacate()
@@ -366,6 +366,7 @@ func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner b
 	if !owner {
 		return errors.New("records came without their owner's mark")
 	}
+	defer p.keep(ctx, consumer)()
 	if !slot {
 		if err := p.occupy(ctx); err != nil {
 			return err
@@ -373,6 +374,40 @@ func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner b
 		defer p.vacate()
 	}
 	return p.finish(ctx, deliveries)
+}
+
+// await waits for a slot and stays the owner meanwhile.
+func (p *partition) await(ctx context.Context, consumer *broker.Consumer) error {
+	defer p.keep(ctx, consumer)()
+	return p.occupy(ctx)
+}
+
+// keepOwner is how often an owner who takes nothing says that it is there: after ten seconds of silence another would take over, and work on
+// what this one has in hand.
+const keepOwner = 3 * time.Second
+
+// keep does so until the function that it gives is called. Nobody takes anything meanwhile.
+func (p *partition) keep(ctx context.Context, consumer *broker.Consumer) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what is in hand is finished, too
+	var keeping sync.WaitGroup
+	keeping.Go(func() {
+		tick := time.NewTicker(keepOwner)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := consumer.Keep(); err != nil {
+				p.log.Debug("a partition's owner could not say that it is there", "partition", p.number, "error", err.Error())
+			}
+		}
+	})
+	return func() {
+		cancel()
+		keeping.Wait()
+	}
 }
 
 func (r *Runner) occupy(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -490,5 +491,54 @@ func TestAStateThatAnOwnerOfThePastWritesLateIsRefused(t *testing.T) {
 	drained(t, b)
 	if got := strings.Join(texts(t, emitted(t, b), "one"), ""); got != "aba" {
 		t.Errorf("%s; want aba", got)
+	}
+}
+
+// A rival that asks all the time takes over from an owner that is silent for ten seconds.
+func TestAPartitionThatWorksOrWaitsForItsTurnKeepsItsOwner(t *testing.T) {
+	t.Parallel()
+	partitions := max(2, runtime.GOMAXPROCS(0)) + 1 // one more than work at once
+	b := open(t, broker.Options{Partitions: partitions})
+	held := make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(held) })
+	defer goOn()
+	start(t, b, processors.Options{Normalizers: map[string]processors.Normalizer{"testvendor": func(r *events.Record) (events.Entity, error) {
+		<-held
+		return normalize(r)
+	}}})
+	const count = 100
+	for i := range count {
+		raw(t, b, chat{ID: fmt.Sprint("c", i), Text: "one"}, i)
+	}
+	eventually(t, "each partition has an owner", func() bool {
+		for p := range partitions {
+			if state, err := b.ConsumerState(t.Context(), broker.Raw, broker.PartitionConsumer(p).Name); err != nil || !state.Pinned {
+				return false
+			}
+		}
+		return true
+	})
+	var rivals sync.WaitGroup
+	for p := range partitions {
+		rivals.Go(func() {
+			consumer, err := b.Consumer(t.Context(), broker.PartitionConsumer(p))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer consumer.Close()
+			for range 7 { // of two seconds each
+				if got, err := consumer.Next(t.Context(), 1); err != nil || len(got) > 0 {
+					t.Errorf("a rival got %d records of partition %d, %v", len(got), p, err)
+					return
+				}
+			}
+		})
+	}
+	rivals.Wait()
+	goOn()
+	drained(t, b)
+	if got := len(emitted(t, b)); got != count {
+		t.Errorf("%d events, want %d", got, count)
 	}
 }

@@ -217,7 +217,7 @@ func rights() map[string]string {
 		r["$JS.API.STREAM.CREATE."+stream] = "v"
 		r["$JS.API.STREAM.UPDATE."+stream] = "v"
 		r["$JS.API.STREAM.DELETE."+stream] = ""
-		r["$JS.API.STREAM.MSG.GET."+stream] = ""
+		r["$JS.API.STREAM.MSG.GET."+stream] = gets[stream] // the same messages, of the leader
 		r["$JS.API.CONSUMER.CREATE."+stream+".mine"] = "v"
 		r["$JS.API.CONSUMER.CREATE."+stream+".mine.parley.>"] = "v"
 		r["$JS.API.CONSUMER.DURABLE.CREATE."+stream+".mine"] = ""

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -70,6 +69,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrIncomplete: a look-up's answer was cut short; nothing follows from what is missing.
 	ErrIncomplete = errors.New("the answer is incomplete")
+	// ErrDeadFull: DEAD takes no more letters. What would be one stays where it is, unacknowledged, and holds up what follows it.
+	ErrDeadFull = errors.New("the dead letters are full (a quarter of PARLEY_RAW_MAX_BYTES): `parley dlq replay` or `drop` makes room, and what waits goes on by itself")
 	// ErrDisconnected: the server is lost, and with it the answer; what was asked may have happened.
 	ErrDisconnected = errors.New("the NATS server is lost")
 	// ErrDenied: the identity has no right to it. The server does not answer such a request, it only says so beside it.
@@ -83,7 +84,7 @@ type Broker struct {
 	embedded *embedded
 	nc       *nats.Conn
 	js       jetstream.JetStream
-	denied   atomic.Pointer[error] // what the server refused last, for want of a right
+	refusals refusals
 }
 
 // Open starts or reaches the server. It does not create anything: see Provision.
@@ -144,9 +145,7 @@ func (b *Broker) connectOptions() ([]nats.Option, error) {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the NATS server is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) {
-				b.denied.Store(&err)
-			}
+			b.refusals.tell(b.identity.role, err)
 			log.Error("NATS refused something", "error", err.Error())
 		}),
 	}
@@ -291,11 +290,7 @@ const absentLimit = 30 * time.Second
 // done twice: an answer that was lost says nothing.
 func (b *Broker) Await(ctx context.Context, f func(ctx context.Context) error) error {
 	for attempt, began := 0, time.Now(); ; attempt++ {
-		b.denied.Store(nil)
 		err := f(ctx)
-		if denied := b.denied.Load(); err != nil && denied != nil && unanswered(err) {
-			return fmt.Errorf("%w: %w", ErrDenied, *denied)
-		}
 		absent := errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled)
 		if err == nil || ctx.Err() != nil || !absent && !unanswered(err) || absent && time.Since(began) > absentLimit {
 			return err

@@ -27,36 +27,50 @@ type Entry struct {
 
 // Bucket opens a bucket that Provision made.
 func (b *Broker) Bucket(ctx context.Context, name string) (*Bucket, error) {
-	kv, err := b.js.KeyValue(ctx, name)
+	var kv jetstream.KeyValue
+	err := b.ask(ctx, on("$JS.API.STREAM.INFO.KV_"+name), func(ctx context.Context) (err error) {
+		kv, err = b.js.KeyValue(ctx, name)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", name, b.missing(err, jetstream.ErrBucketNotFound))
 	}
 	return &Bucket{broker: b, name: name, kv: kv}, nil
 }
 
-// Get gives a key's entry, or ErrNotFound.
-func (k *Bucket) Get(ctx context.Context, key string) (Entry, error) {
-	e, err := k.kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		err = ErrNotFound
+// Get gives a key's entry as it is now, whatever the replicas know, or ErrNotFound.
+func (k *Bucket) Get(ctx context.Context, key string) (e Entry, err error) {
+	m, err := k.broker.fromLeader(ctx, "KV_"+k.name, leaderRequest{Last: k.subject(key)})
+	if err == nil {
+		if _, e = k.entry(&m); e.Revision == 0 {
+			err = ErrNotFound
+		}
 	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("%s/%s: %w", k.name, key, err)
 	}
-	return Entry{Value: e.Value(), Revision: e.Revision()}, nil
+	return e, nil
+}
+
+// ask has f write a key.
+func (k *Bucket) ask(ctx context.Context, key string, f func(ctx context.Context) error) error {
+	subject := k.subject(key)
+	// Where a key was deleted the client asks for its last entry.
+	return k.broker.ask(ctx, func(s string) bool { return s == subject || s == "$JS.API.DIRECT.GET.KV_"+k.name+"."+subject }, f)
 }
 
 // Set stores a value if the key's revision is still the given one (0: the key does not exist), or gives ErrConflict.
 func (k *Bucket) Set(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	var err error
-	if revision == 0 {
-		revision, err = k.kv.Create(ctx, key, value)
-		if errors.Is(err, jetstream.ErrKeyExists) {
+	err := k.ask(ctx, key, func(ctx context.Context) (err error) {
+		if revision > 0 {
+			revision, err = k.kv.Update(ctx, key, value, revision)
+			return err
+		}
+		if revision, err = k.kv.Create(ctx, key, value); errors.Is(err, jetstream.ErrKeyExists) {
 			err = ErrConflict
 		}
-	} else {
-		revision, err = k.kv.Update(ctx, key, value, revision)
-	}
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("%s/%s: %w", k.name, key, apiError(err))
 	}
@@ -65,7 +79,11 @@ func (k *Bucket) Set(ctx context.Context, key string, value []byte, revision uin
 
 // Put stores a value whatever was there.
 func (k *Bucket) Put(ctx context.Context, key string, value []byte) error {
-	if _, err := k.kv.Put(ctx, key, value); err != nil {
+	err := k.ask(ctx, key, func(ctx context.Context) error {
+		_, err := k.kv.Put(ctx, key, value)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("%s/%s: %w", k.name, key, err)
 	}
 	return nil
@@ -73,7 +91,7 @@ func (k *Bucket) Put(ctx context.Context, key string, value []byte) error {
 
 // Delete removes a key, whatever it holds.
 func (k *Bucket) Delete(ctx context.Context, key string) error {
-	if err := k.kv.Purge(ctx, key); err != nil {
+	if err := k.ask(ctx, key, func(ctx context.Context) error { return k.kv.Purge(ctx, key) }); err != nil {
 		return fmt.Errorf("%s/%s: %w", k.name, key, err)
 	}
 	return nil
@@ -82,21 +100,18 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 // All gives every key that a pattern of subjects (source.*.*) matches.
 func (k *Bucket) All(ctx context.Context, pattern string) (map[string]Entry, error) {
 	all := make(map[string]Entry)
-	r := k.broker.read("KV_"+k.name, []string{k.subject(pattern)}, 0, time.Time{})
-	for {
-		m, ok, err := r.next(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
-		}
-		if !ok {
-			return all, nil
-		}
+	err := k.broker.Scan(ctx, "KV_"+k.name, []string{k.subject(pattern)}, time.Time{}, func(m Message) error {
 		if key, e := k.entry(&m); e.Revision > 0 {
 			all[key] = e
 		} else {
 			delete(all, key)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", k.name, pattern, err)
 	}
+	return all, nil
 }
 
 // subject is where a key is stored.
@@ -186,6 +201,10 @@ func (k *Bucket) Follow(ctx context.Context, m *Mirror) error {
 func (k *Bucket) follow(ctx context.Context, m *Mirror) error {
 	m.reset()
 	r := k.broker.read("KV_"+k.name, []string{k.subject(">")}, 0, time.Time{})
+	var err error
+	if r.until, err = k.last(ctx); err != nil {
+		return err
+	}
 	for looked := time.Now(); ; {
 		message, ok, err := r.next(ctx)
 		if err != nil {

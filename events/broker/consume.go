@@ -65,14 +65,17 @@ type Consumer struct {
 // provisioner made it.
 func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, error) {
 	cfg := c.jetStream()
-	existing, err := b.js.Consumer(ctx, c.Stream, c.Name)
+	existing, err := b.consumer(ctx, c.Stream, c.Name)
 	if err == nil {
 		// Where a consumer began cannot be changed, and must not: it is its own from then on.
 		info := existing.CachedInfo().Config
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = info.DeliverPolicy, info.OptStartTime, info.OptStartSeq
 	}
 	if b.Provisions() {
-		_, err = b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg)
+		err = b.ask(ctx, on("$JS.API.CONSUMER.CREATE."+c.Stream+"."+c.Name), func(ctx context.Context) error {
+			_, err := b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg)
+			return err
+		})
 	} else if err == nil {
 		err = b.wants(cfg, existing.CachedInfo().Config)
 	}
@@ -80,6 +83,15 @@ func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, err
 		return nil, fmt.Errorf("consumer %s of %s: %w", c.Name, c.Stream, b.missing(err, jetstream.ErrConsumerNotFound))
 	}
 	return &Consumer{broker: b, config: c}, nil
+}
+
+// consumer asks for a durable consumer.
+func (b *Broker) consumer(ctx context.Context, stream, name string) (c jetstream.Consumer, err error) {
+	err = b.ask(ctx, on("$JS.API.CONSUMER.INFO."+stream+"."+name), func(ctx context.Context) error {
+		c, err = b.js.Consumer(ctx, stream, name)
+		return err
+	})
+	return c, err
 }
 
 // jetStream is a new consumer's configuration.
@@ -123,8 +135,8 @@ type Delivery struct {
 	// Pending is how many messages waited behind this one.
 	Pending uint64
 
-	nc    *nats.Conn
-	reply string
+	broker *Broker
+	reply  string
 }
 
 // Stored makes a delivery of a message that was read from its stream and not delivered by a consumer: nobody waits for its
@@ -139,26 +151,42 @@ func (d *Delivery) Ack() error {
 	if d.Stored() {
 		return nil
 	}
-	return d.nc.Publish(d.reply, []byte("+ACK"))
+	return d.broker.nc.Publish(d.reply, []byte("+ACK"))
 }
 
 // AckWait says so and waits for the server's word.
 func (d *Delivery) AckWait(ctx context.Context) error {
-	_, err := d.nc.RequestWithContext(ctx, d.reply, []byte("+ACK"))
-	return err
+	return d.broker.ask(ctx, on(d.reply), func(ctx context.Context) error {
+		_, err := d.broker.nc.RequestWithContext(ctx, d.reply, []byte("+ACK"))
+		return err
+	})
 }
 
 // InProgress keeps the message from being delivered again while it is worked on.
-func (d *Delivery) InProgress() error { return d.nc.Publish(d.reply, []byte("+WPI")) }
+func (d *Delivery) InProgress() error { return d.broker.nc.Publish(d.reply, []byte("+WPI")) }
 
 // Return gives the message back, to be delivered again after a delay.
 func (d *Delivery) Return(delay time.Duration) error {
-	return d.nc.Publish(d.reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, delay.Nanoseconds()))
+	return d.broker.nc.Publish(d.reply, fmt.Appendf(nil, `-NAK {"delay":%d}`, delay.Nanoseconds()))
 }
 
 // Next gives up to limit messages: as soon as there is one, what came with it. Nil without an error means that none
 // came for a while (about two seconds), or that another process owns the consumer. ErrNewOwner: see there.
-func (c *Consumer) Next(ctx context.Context, limit int) ([]*Delivery, error) {
+func (c *Consumer) Next(ctx context.Context, limit int) (batch []*Delivery, err error) {
+	err = c.broker.ask(ctx, on(c.pulls()), func(ctx context.Context) error {
+		batch, err = c.take(ctx, limit)
+		return err
+	})
+	return batch, err
+}
+
+// pulls is the subject of requests for messages.
+func (c *Consumer) pulls() string {
+	return "$JS.API.CONSUMER.MSG.NEXT." + c.config.Stream + "." + c.config.Name
+}
+
+// take is Next.
+func (c *Consumer) take(ctx context.Context, limit int) ([]*Delivery, error) {
 	if c.wanted == 0 || time.Now().After(c.expires.Add(time.Second)) {
 		if err := c.request(limit); err != nil {
 			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
@@ -216,7 +244,7 @@ func (c *Consumer) request(limit int) (err error) {
 		return err
 	}
 	c.wanted, c.expires = limit, time.Now().Add(pull)
-	return c.broker.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.config.Stream+"."+c.config.Name, c.sub.Subject, body)
+	return c.broker.nc.PublishRequest(c.pulls(), c.sub.Subject, body)
 }
 
 // receive gives the next message; nil when the server only said something about the request.
@@ -242,7 +270,7 @@ func (c *Consumer) receive(ctx context.Context, patience time.Duration) (*Delive
 	c.expected = meta.Sequence.Consumer + 1
 	return &Delivery{
 		Message:   Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: meta.Sequence.Stream, Time: meta.Timestamp},
-		Delivered: meta.NumDelivered, Pending: meta.NumPending, nc: c.broker.nc, reply: m.Reply,
+		Delivered: meta.NumDelivered, Pending: meta.NumPending, broker: c.broker, reply: m.Reply,
 	}, nil
 }
 
@@ -303,15 +331,22 @@ func (c *Consumer) Close() { c.abandon() }
 // Reset makes the server deliver everything above the ack floor again, in order, even what was acknowledged above it.
 func (c *Consumer) Reset(ctx context.Context) error {
 	c.abandon()
-	if _, err := c.broker.js.ResetConsumer(ctx, c.config.Stream, c.config.Name); err != nil {
+	if err := c.reset(ctx); err != nil {
 		return fmt.Errorf("reset consumer %s: %w", c.config.Name, err)
 	}
-	cons, err := c.broker.js.Consumer(ctx, c.config.Stream, c.config.Name)
+	cons, err := c.broker.consumer(ctx, c.config.Stream, c.config.Name)
 	if err != nil {
 		return fmt.Errorf("reset consumer %s: %w", c.config.Name, err)
 	}
 	c.expected = cons.CachedInfo().Delivered.Consumer + 1
 	return nil
+}
+
+func (c *Consumer) reset(ctx context.Context) error {
+	return c.broker.ask(ctx, on("$JS.API.CONSUMER.RESET."+c.config.Stream+"."+c.config.Name), func(ctx context.Context) error {
+		_, err := c.broker.js.ResetConsumer(ctx, c.config.Stream, c.config.Name)
+		return err
+	})
 }
 
 // Keep renews the ownership of a pinned consumer without taking anything; without it or Next it passes on after ten seconds.
@@ -321,7 +356,7 @@ func (c *Consumer) Keep() error {
 	}
 	// The server renews the pin when it reads a request, and finds that this one has run out and that nobody waits for its answer.
 	ask := fmt.Appendf(nil, `{"batch":1,"expires":1000000,"group":%q,"id":%q}`, pinGroup, c.pin)
-	err := c.broker.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+c.config.Stream+"."+c.config.Name, c.broker.nc.NewInbox(), ask)
+	err := c.broker.nc.PublishRequest(c.pulls(), c.broker.nc.NewInbox(), ask)
 	if err != nil {
 		return fmt.Errorf("keep %s: %w", c.config.Name, err)
 	}
@@ -339,13 +374,11 @@ func (c *Consumer) Release(ctx context.Context) error {
 		return nil
 	}
 	c.pin = ""
-	_, err := c.broker.js.ResetConsumer(ctx, c.config.Stream, c.config.Name)
-	var s jetstream.Stream
+	err := c.reset(ctx)
 	if err == nil {
-		s, err = c.broker.js.Stream(ctx, c.config.Stream)
-	}
-	if err == nil {
-		err = s.UnpinConsumer(ctx, c.config.Name, pinGroup)
+		err = c.broker.withStream(ctx, c.config.Stream, "$JS.API.CONSUMER.UNPIN.", func(ctx context.Context, s jetstream.Stream) error {
+			return s.UnpinConsumer(ctx, c.config.Name, pinGroup)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("release consumer %s: %w", c.config.Name, err)
@@ -371,7 +404,7 @@ func (s ConsumerState) Done() bool { return s.Unacked == 0 && s.Pending == 0 }
 
 // ConsumerState asks for a durable consumer's state; ErrNotFound if there is none.
 func (b *Broker) ConsumerState(ctx context.Context, stream, name string) (ConsumerState, error) {
-	cons, err := b.js.Consumer(ctx, stream, name)
+	cons, err := b.consumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return ConsumerState{}, fmt.Errorf("consumer %s of %s: %w", name, stream, ErrNotFound)
 	}

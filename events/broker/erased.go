@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -50,7 +49,10 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 			return nil, err
 		}
 	}
-	entry, err := awaitKey(ctx, bucket)
+	entry, err := bucket.Get(ctx, keyEntry)
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrKeyLost
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,28 +67,6 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 		return nil, ErrKeyLost
 	}
 	return events.NewDigestKey(entry.Value), nil
-}
-
-// replicaPatience is how long a replica may lack what another has.
-const replicaPatience = 5 * time.Second
-
-// awaitKey gives the key that was made. A read is answered by any replica, and one that is behind knows of none: the key is lost only when it
-// stays away.
-func awaitKey(ctx context.Context, bucket *Bucket) (Entry, error) {
-	for limit := time.Now().Add(replicaPatience); ; {
-		entry, err := bucket.Get(ctx, keyEntry)
-		if !errors.Is(err, ErrNotFound) {
-			return entry, err
-		}
-		if time.Now().After(limit) {
-			return entry, ErrKeyLost
-		}
-		select {
-		case <-ctx.Done():
-			return entry, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // installationKey gives the key as it is; ErrNotFound before there is one.
@@ -194,6 +174,9 @@ func (b *Broker) Bury(ctx context.Context, m Message) Result {
 func (b *Broker) publishDead(ctx context.Context, m Message) Result {
 	for {
 		r := b.Publish(ctx, []Message{m})[0]
+		if errors.Is(r.Err, ErrFull) {
+			r.Err = fmt.Errorf("%w: %w", ErrDeadFull, r.Err)
+		}
 		if r.Err != nil || !r.Duplicate {
 			return r
 		}
@@ -302,12 +285,8 @@ func (b *Broker) RemoveObject(ctx context.Context, dataRef string) error {
 	if !ours {
 		return nil
 	}
-	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
-	if err != nil {
-		return fmt.Errorf("object store: %w", err)
-	}
-	info, err := store.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
+	info, about, err := b.objectInfo(ctx, name)
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -328,15 +307,7 @@ func (b *Broker) RemoveObject(ctx context.Context, dataRef string) error {
 		}
 	}
 	// A deletion by the object store would leave the name, which is a digest of the data.
-	about := "$O." + ObjectsBucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
-	entries, err := b.Last(ctx, stream, []string{about})
-	if err != nil {
-		return err
-	}
-	if entry, is := entries[about]; is {
-		return b.Remove(ctx, stream, entry.Sequence)
-	}
-	return nil
+	return b.Remove(ctx, stream, about)
 }
 
 // PurgeDone removes what a work queue still has on disk of messages that are done, when it holds no others.
@@ -345,13 +316,6 @@ func (b *Broker) PurgeDone(ctx context.Context, stream string) error {
 	if err != nil || state.Messages > 0 || state.LastSeq == 0 {
 		return err
 	}
-	s, err := b.js.Stream(ctx, stream)
-	if err == nil {
-		// What comes between the look and the purge has a higher sequence.
-		err = s.Purge(ctx, jetstream.WithPurgeSequence(state.LastSeq+1))
-	}
-	if err != nil {
-		return fmt.Errorf("purge %s: %w", stream, err)
-	}
-	return nil
+	// What comes between the look and the purge has a higher sequence.
+	return b.purge(ctx, stream, jetstream.WithPurgeSequence(state.LastSeq+1))
 }

@@ -72,36 +72,6 @@ func forget(t testing.TB, b *broker.Broker, ids ...events.Identifier) {
 	}
 }
 
-func TestAReplicaThatDoesNotHaveTheKeyYetIsAskedAgain(t *testing.T) {
-	t.Parallel()
-	b := open(t, broker.Options{})
-	want, err := b.DigestKey(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := b.Bucket(t.Context(), broker.ErasedBucket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// STATE's mark is there and the key is not, as a replica that is behind shows it.
-	entry, err := bucket.Get(t.Context(), "key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := bucket.Delete(t.Context(), "key"); err != nil {
-		t.Fatal(err)
-	}
-	put := make(chan error, 1)
-	time.AfterFunc(200*time.Millisecond, func() { put <- bucket.Put(t.Context(), "key", entry.Value) })
-	got, err := b.DigestKey(t.Context())
-	if err := <-put; err != nil {
-		t.Fatal(err)
-	}
-	if err != nil || got.Content(nil) != want.Content(nil) {
-		t.Errorf("error %v, or another key", err)
-	}
-}
-
 func TestAKeyThatStaysAwayIsLost(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

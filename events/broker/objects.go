@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +24,10 @@ const (
 	objectRenewal = 12 * time.Hour
 )
 
-const dataRefPrefix = "nats-object://" + ObjectsBucket + "/"
+const (
+	dataRefPrefix = "nats-object://" + ObjectsBucket + "/"
+	objectsStream = "OBJ_" + ObjectsBucket
+)
 
 // Offload puts an event's data into the object store when it is too large for a message, and leaves a reference
 // (the CloudEvents claim check). It must be called at every publication: each makes sure that the object
@@ -33,20 +38,28 @@ func (b *Broker) Offload(ctx context.Context, e *events.Event) error {
 	}
 	sum := sha256.Sum256(e.Data)
 	name := hex.EncodeToString(sum[:])
-	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
-	if err != nil {
-		return fmt.Errorf("object store: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, objectPatience)
 	defer cancel()
 	// Putting replaces the chunks under whoever reads them: an object that is young enough is left alone.
-	if info, err := store.GetInfo(ctx, name); err != nil || !outlives(info.ModTime, time.Now()) {
-		if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(e.Data)); err != nil {
+	if info, _, err := b.objectInfo(ctx, name); err != nil || !outlives(info.ModTime, time.Now()) {
+		if err := b.putObject(ctx, name, e.Data); err != nil {
 			return fmt.Errorf("object %s: %w", name, err)
 		}
 	}
 	e.DataRef, e.Data = dataRefPrefix+name, nil
 	return nil
+}
+
+func (b *Broker) putObject(ctx context.Context, name string, data []byte) error {
+	concerns := on("$O."+ObjectsBucket+".", "$JS.API.STREAM.INFO."+objectsStream, "$JS.API.DIRECT.GET."+objectsStream, "$JS.API.STREAM.PURGE."+objectsStream)
+	return b.ask(ctx, concerns, func(ctx context.Context) error {
+		store, err := b.js.ObjectStore(ctx, ObjectsBucket)
+		if err != nil {
+			return err
+		}
+		_, err = store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(data))
+		return err
+	})
 }
 
 // maxInline is how much data travels in a message, on a server with small messages less than elsewhere.
@@ -81,27 +94,27 @@ func (b *Broker) Resolve(ctx context.Context, e *events.Event) error {
 	return nil
 }
 
-// object reads an object. A replica that is behind lacks what another has: it is missing only when it stays away.
-func (b *Broker) object(ctx context.Context, name string) ([]byte, error) {
-	for looks := b.looks(); ; {
-		data, err := b.readObject(ctx, name)
-		if looks--; looks == 0 || !events.IsPermanent(err) {
-			return data, err
-		}
-		if err := pause(ctx, replicaPause); err != nil {
-			return nil, err
-		}
+// objectInfo is what the store says of an object, and the sequence under which it says so; ErrNotFound when there is none.
+func (b *Broker) objectInfo(ctx context.Context, name string) (info jetstream.ObjectInfo, sequence uint64, err error) {
+	about := "$O." + ObjectsBucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+	m, err := b.fromLeader(ctx, objectsStream, leaderRequest{Last: about})
+	if err != nil {
+		return info, 0, err
 	}
+	if err := json.Unmarshal(m.Data, &info); err != nil {
+		return info, 0, fmt.Errorf("what the store says of it: %w", err)
+	}
+	if info.Deleted {
+		return info, 0, ErrNotFound
+	}
+	info.ModTime = m.Time
+	return info, m.Sequence, nil
 }
 
-// readObject reads an object's chunks. The store's own Get makes a consumer for that: see reader.
-func (b *Broker) readObject(ctx context.Context, name string) ([]byte, error) {
-	store, err := b.js.ObjectStore(ctx, ObjectsBucket)
-	if err != nil {
-		return nil, err
-	}
-	info, err := store.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
+// object reads an object's chunks. The store's own Get makes a consumer for that: see reader.
+func (b *Broker) object(ctx context.Context, name string) ([]byte, error) {
+	info, _, err := b.objectInfo(ctx, name)
+	if errors.Is(err, ErrNotFound) {
 		return nil, events.Permanent(ErrNotFound)
 	}
 	if err != nil {
@@ -111,21 +124,17 @@ func (b *Broker) readObject(ctx context.Context, name string) ([]byte, error) {
 		return nil, events.Permanent(fmt.Errorf("it has %d bytes, more than an event can have", info.Size))
 	}
 	data := make([]byte, 0, info.Size)
-	r := b.read("OBJ_"+ObjectsBucket, []string{"$O." + ObjectsBucket + ".C." + info.NUID}, 0, time.Time{})
-	for {
-		m, ok, err := r.next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			break
-		}
+	err = b.Scan(ctx, objectsStream, []string{"$O." + ObjectsBucket + ".C." + info.NUID}, time.Time{}, func(m Message) error {
 		data = append(data, m.Data...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if uint64(len(data)) == info.Size {
 		return data, nil
 	}
-	if now, err := store.GetInfo(ctx, name); err != nil || now.NUID != info.NUID {
+	if now, _, err := b.objectInfo(ctx, name); err != nil || now.NUID != info.NUID {
 		return nil, fmt.Errorf("%w: it was put anew meanwhile", ErrIncomplete)
 	}
 	return nil, events.Permanent(fmt.Errorf("%d of its %d bytes are there", len(data), info.Size))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,7 +39,22 @@ type Result struct {
 }
 
 // Publish stores messages, pipelined and each on its own, and waits for every answer. The results are in the messages' order.
-func (b *Broker) Publish(ctx context.Context, messages []Message) []Result {
+func (b *Broker) Publish(ctx context.Context, messages []Message) (results []Result) {
+	_ = b.ask(ctx, about(messages), func(ctx context.Context) error {
+		results = b.publish(ctx, messages)
+		return nil
+	})
+	return results
+}
+
+// about tells the subjects of messages.
+func about(messages []Message) func(subject string) bool {
+	return func(subject string) bool {
+		return slices.ContainsFunc(messages, func(m Message) bool { return m.Subject == subject })
+	}
+}
+
+func (b *Broker) publish(ctx context.Context, messages []Message) []Result {
 	results := make([]Result, len(messages))
 	futures := make([]jetstream.PubAckFuture, len(messages))
 	done := 0
@@ -47,7 +63,7 @@ func (b *Broker) Publish(ctx context.Context, messages []Message) []Result {
 			results[done].await(ctx, futures[done])
 			done++
 		}
-		if results[i].Err = ctx.Err(); results[i].Err == nil {
+		if results[i].Err = context.Cause(ctx); results[i].Err == nil {
 			futures[i], results[i].Err = b.js.PublishMsgAsync(toNats(&messages[i]), jetstream.WithStallWait(30*time.Second))
 		}
 	}
@@ -76,13 +92,21 @@ func (r *Result) await(ctx context.Context, f jetstream.PubAckFuture) {
 	case err := <-f.Err():
 		*r = Result{Err: apiError(err)}
 	case <-ctx.Done():
-		*r = Result{Err: ctx.Err()}
+		*r = Result{Err: context.Cause(ctx)}
 	}
 }
 
 // PublishAtomic stores up to MaxBatch messages as one atomic batch, all or none, with one sync to disk.
 // No two may have the same subject with an expected sequence. It gives the sequence of the first; the others follow it.
 func (b *Broker) PublishAtomic(ctx context.Context, messages []Message) (first uint64, err error) {
+	err = b.ask(ctx, about(messages), func(ctx context.Context) error {
+		first, err = b.publishAtomic(ctx, messages)
+		return err
+	})
+	return first, err
+}
+
+func (b *Broker) publishAtomic(ctx context.Context, messages []Message) (first uint64, err error) {
 	if len(messages) == 0 || len(messages) > MaxBatch {
 		return 0, fmt.Errorf("atomic batch of %d messages: want 1 to %d", len(messages), MaxBatch)
 	}
@@ -258,6 +282,6 @@ func (p *Pipeline) publish(batch []Message) error {
 // refused tells answers that no waiting changes.
 func refused(err error) bool {
 	var api *jetstream.APIError
-	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
+	return errors.Is(err, ErrDenied) || errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) ||
 		(errors.As(err, &api) && !errors.Is(err, ErrFull) && api.Code < 500)
 }

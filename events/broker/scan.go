@@ -27,6 +27,8 @@ type reader struct {
 	broker  *Broker
 	stream  string
 	cursors []*cursor
+	// until is the last message that there was when reading began: before it, a cursor that finds nothing asks whether there is nothing. 0 asks never.
+	until uint64
 }
 
 // cursor is a place under one filter. Each filter has its own, since the replicas that answer may be unequally far.
@@ -35,6 +37,7 @@ type cursor struct {
 	next   uint64     // the first sequence that is not read
 	from   *time.Time // the first time, before the first page
 	page   []Message
+	more   uint64 // how many messages the server knew of beyond the last page
 	ended  bool
 }
 
@@ -103,16 +106,67 @@ func (r *reader) first(ctx context.Context) (m Message, first *cursor, err error
 
 // turn fetches a cursor's next page.
 func (r *reader) turn(ctx context.Context, c *cursor) error {
-	more, err := r.broker.direct(ctx, r.stream, c.ask(), noMessage, func(m Message) { c.page = append(c.page, m) })
+	end, err := r.broker.direct(ctx, r.stream, c.ask(), noMessage, func(m Message) { c.page = append(c.page, m) })
 	if err != nil {
 		c.page = nil // it is asked for again whole
 		return err
 	}
-	c.ended = more == 0
 	if n := len(c.page); n > 0 {
 		c.next, c.from = c.page[n-1].Sequence+1, nil
 	}
+	c.ended = end.more == 0
+	if c.ended && c.next <= r.until {
+		err = r.confirm(ctx, c)
+	}
+	c.more = end.more
+	return err
+}
+
+// confirm asks the leader whether a cursor's filter has no more messages: the replica that said so may be behind, or could not read what there is.
+func (r *reader) confirm(ctx context.Context, c *cursor) error {
+	m, err := r.broker.fromLeader(ctx, r.stream, leaderRequest{Next: c.filter, Sequence: c.ask().Sequence, From: c.from})
+	if errors.Is(err, ErrNotFound) && len(c.page) == 0 && c.more > 0 {
+		m, err = r.beyond(ctx, c)
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		c.next, c.from = r.until+1, nil
+		return nil
+	case err != nil:
+		return err
+	}
+	c.page, c.next, c.from, c.ended = append(c.page, m), m.Sequence+1, nil, false
 	return nil
+}
+
+// beyond gives the next message that can be read, where the server knew of more and finds none: they were deleted meanwhile, or it cannot read
+// the next of them, and with that one finds none of those that follow.
+func (r *reader) beyond(ctx context.Context, c *cursor) (m Message, err error) {
+	read := func(sequence uint64) (Message, error) {
+		return r.broker.fromLeader(ctx, r.stream, leaderRequest{Next: c.filter, Sequence: sequence})
+	}
+	lost, found, err := c.next, c.next, ErrNotFound
+	for step := uint64(1); errors.Is(err, ErrNotFound); step *= 2 {
+		if lost, found = found, min(c.next+step, r.until+1); found > r.until {
+			return m, ErrNotFound
+		}
+		m, err = read(found)
+	}
+	for err == nil && found-lost > 1 {
+		middle := lost + (found-lost)/2
+		switch earlier, missed := read(middle); {
+		case missed == nil:
+			found, m = middle, earlier
+		case errors.Is(missed, ErrNotFound):
+			lost = middle
+		default:
+			return m, missed
+		}
+	}
+	if err == nil {
+		r.broker.options.Logger.Error("messages of a stream cannot be read; reading goes on behind them", "stream", r.stream, "from", c.next, "to", lost)
+	}
+	return m, err
 }
 
 // ask is the request for the cursor's next page.
@@ -122,26 +176,6 @@ func (c *cursor) ask() directRequest {
 		ask.Sequence, ask.From = 0, c.from
 	}
 	return ask
-}
-
-// looks is how often nothing must be found before there is nothing: any replica answers, and one that is behind lacks what another has.
-func (b *Broker) looks() int {
-	if b.options.Replicas > 1 {
-		return 4
-	}
-	return 1
-}
-
-// replicaPause is the time between two looks.
-const replicaPause = 250 * time.Millisecond
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // again makes a reader that found no more look for what has come since.
@@ -167,19 +201,11 @@ func (b *Broker) scan(ctx context.Context, r *reader, visit func(Message) error)
 	if err != nil {
 		return err
 	}
-	for looks := b.looks(); ; {
+	for r.until = state.LastSeq; ; {
 		m, ok, err := r.next(ctx)
-		if looks--; err == nil && !ok && looks > 0 {
-			if err := pause(ctx, replicaPause); err != nil {
-				return err
-			}
-			r.again()
-			continue
-		}
-		if err != nil || !ok || m.Sequence > state.LastSeq {
+		if err != nil || !ok || m.Sequence > r.until {
 			return err
 		}
-		looks = b.looks()
 		if err := visit(m); err != nil {
 			return err
 		}
@@ -192,11 +218,11 @@ func (b *Broker) Count(ctx context.Context, stream string, filters []string, fro
 	for _, c := range b.read(stream, filters, 0, from).cursors {
 		ask := c.ask()
 		ask.Batch = 1
-		more, err := b.direct(ctx, stream, ask, noMessage, func(Message) { n++ })
+		end, err := b.direct(ctx, stream, ask, noMessage, func(Message) { n++ })
 		if err != nil {
 			return 0, fmt.Errorf("count %s: %w", stream, err)
 		}
-		n += more
+		n += end.more
 	}
 	return n, nil
 }
@@ -238,10 +264,9 @@ func (b *Broker) Follow(ctx context.Context, stream string, filters []string, vi
 
 // Remove deletes one message for good and overwrites its bytes; one that is gone already is no error.
 func (b *Broker) Remove(ctx context.Context, stream string, sequence uint64) error {
-	s, err := b.js.Stream(ctx, stream)
-	if err == nil {
-		err = s.SecureDeleteMsg(ctx, sequence)
-	}
+	err := b.withStream(ctx, stream, "$JS.API.STREAM.MSG.DELETE.", func(ctx context.Context, s jetstream.Stream) error {
+		return s.SecureDeleteMsg(ctx, sequence)
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) || isGone(err) {
 		return nil
 	}

@@ -46,12 +46,22 @@ const (
 	// headerRoom is the most that a message's headers may take.
 	headerRoom    = 64 << 10
 	deadRetention = 30 * 24 * time.Hour
+	// DEAD takes a quarter of what RAW does, or deadLeast.
+	deadShare = 4
+	deadLeast = 64 << 20
+	// DeadAlarm is how full DEAD is, in percent, when somebody must be told.
+	DeadAlarm = 80
 	// MemberTTL is how long a process counts as alive after it last said so.
 	MemberTTL = 10 * time.Second
 )
 
 // Provision creates what is missing and updates what differs. It may run at once in several processes.
 func (b *Broker) Provision(ctx context.Context) error {
+	// Nobody else makes or changes any of it meanwhile, in this process.
+	return b.ask(ctx, on("$JS.API.INFO", "$JS.API.STREAM.CREATE.", "$JS.API.STREAM.UPDATE."), b.provision)
+}
+
+func (b *Broker) provision(ctx context.Context) error {
 	for _, cfg := range b.streamConfigs() {
 		if err := b.provisionStream(ctx, cfg); err != nil {
 			return fmt.Errorf("stream %s: %w", cfg.Name, err)
@@ -86,10 +96,28 @@ func (b *Broker) Provision(ctx context.Context) error {
 	return nil
 }
 
+// stream asks for a stream.
+func (b *Broker) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	err = b.ask(ctx, on("$JS.API.STREAM.INFO."+name), func(ctx context.Context) error {
+		s, err = b.js.Stream(ctx, name)
+		return err
+	})
+	return s, err
+}
+
+// withStream does something with a stream that is asked for under a subject that ends in its name.
+func (b *Broker) withStream(ctx context.Context, name, subject string, do func(ctx context.Context, s jetstream.Stream) error) error {
+	s, err := b.stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	return b.ask(ctx, on(subject+name), func(ctx context.Context) error { return do(ctx, s) })
+}
+
 // isBucket tells whether the stream behind a bucket is there as it should be: one that is updated without need costs a write, and races
 // in the server with whoever makes a consumer of it.
 func (b *Broker) isBucket(ctx context.Context, stream, description string, ttl time.Duration, replicas int) bool {
-	s, err := b.js.Stream(ctx, stream)
+	s, err := b.stream(ctx, stream)
 	if err != nil {
 		return false
 	}
@@ -103,13 +131,13 @@ func (b *Broker) objectTTL() time.Duration {
 }
 
 func (b *Broker) provisionStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	existing, err := b.js.Stream(ctx, cfg.Name)
+	existing, err := b.stream(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = b.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
-		existing, err = b.js.Stream(ctx, cfg.Name)
+		existing, err = b.stream(ctx, cfg.Name)
 	}
 	if err != nil {
 		return err
@@ -164,6 +192,8 @@ func (b *Broker) streamConfigs() []jetstream.StreamConfig {
 			Name: Dead, Description: "what could not be processed or delivered", Subjects: []string{events.DeadSubjects + ".>"},
 			// A record that is read again after days, as SETTLE has it, is the same dead letter for as long as that is kept.
 			MaxAge: deadRetention, Duplicates: deadRetention,
+			// They must not take the disk that all others write to, and none may be lost for a newer one: see ErrDeadFull.
+			MaxBytes: max(o.RawMaxBytes/deadShare, deadLeast), Discard: jetstream.DiscardNew,
 		},
 		{
 			Name: Replay, Description: "events that one sink gets again", Subjects: []string{events.ReplaySubjects + ".>"},
@@ -202,7 +232,7 @@ func (b *Broker) bucketConfigs() []jetstream.KeyValueConfig {
 
 // Partitions is how many parts RAW has; it was fixed when the stream was made.
 func (b *Broker) Partitions(ctx context.Context) (int, error) {
-	s, err := b.js.Stream(ctx, Raw)
+	s, err := b.stream(ctx, Raw)
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", Raw, b.missing(err, jetstream.ErrStreamNotFound))
 	}
@@ -245,10 +275,11 @@ func (b *Broker) Unprocessed(ctx context.Context) (uint64, error) {
 
 // PurgeStream removes every message of a stream. Sequences go on.
 func (b *Broker) PurgeStream(ctx context.Context, stream string) error {
-	s, err := b.js.Stream(ctx, stream)
-	if err == nil {
-		err = s.Purge(ctx)
-	}
+	return b.purge(ctx, stream)
+}
+
+func (b *Broker) purge(ctx context.Context, stream string, opts ...jetstream.StreamPurgeOpt) error {
+	err := b.withStream(ctx, stream, "$JS.API.STREAM.PURGE.", func(ctx context.Context, s jetstream.Stream) error { return s.Purge(ctx, opts...) })
 	if err != nil {
 		return fmt.Errorf("purge %s: %w", stream, err)
 	}
@@ -271,10 +302,6 @@ func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at tim
 	if err != nil {
 		return 0, at, err
 	}
-	stream, err := b.js.Stream(ctx, Raw)
-	if err != nil {
-		return 0, at, fmt.Errorf("stream %s: %w", Raw, err)
-	}
 	for p := range partitions {
 		consumer := PartitionConsumer(p)
 		state, err := b.ConsumerState(ctx, Raw, consumer.Name)
@@ -284,8 +311,8 @@ func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at tim
 		if state.Done() {
 			continue
 		}
-		m, err := stream.GetMsg(ctx, state.AckFloor+1, jetstream.WithGetMsgSubject(consumer.Filters[0]))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
+		m, err := b.fromLeader(ctx, Raw, leaderRequest{Sequence: state.AckFloor + 1, Next: consumer.Filters[0]})
+		if errors.Is(err, ErrNotFound) {
 			continue // it was processed between the two questions
 		}
 		if err != nil {
@@ -317,12 +344,8 @@ func (b *Broker) TrimRaw(ctx context.Context) (bool, error) {
 	if keep <= state.FirstSeq {
 		return false, nil
 	}
-	s, err := b.js.Stream(ctx, Raw)
-	if err == nil {
-		err = s.Purge(ctx, jetstream.WithPurgeSequence(keep))
-	}
-	if err != nil {
-		return false, fmt.Errorf("trim %s: %w", Raw, err)
+	if err := b.purge(ctx, Raw, jetstream.WithPurgeSequence(keep)); err != nil {
+		return false, err
 	}
 	return true, nil
 }
@@ -335,9 +358,17 @@ type StreamState struct {
 	MaxBytes            int64 // -1: unlimited
 }
 
+// Fill is how full a stream is, in percent of its limit; 0 if it has none.
+func (s StreamState) Fill() int {
+	if s.MaxBytes <= 0 {
+		return 0
+	}
+	return int(s.Bytes * 100 / uint64(s.MaxBytes))
+}
+
 // StreamState asks for a stream's size.
 func (b *Broker) StreamState(ctx context.Context, stream string) (StreamState, error) {
-	s, err := b.js.Stream(ctx, stream)
+	s, err := b.stream(ctx, stream)
 	if err != nil {
 		return StreamState{}, fmt.Errorf("stream %s: %w", stream, err)
 	}
@@ -350,11 +381,11 @@ func (b *Broker) StreamState(ctx context.Context, stream string) (StreamState, e
 
 // Subjects counts the messages that a stream holds, by subject, under a filter.
 func (b *Broker) Subjects(ctx context.Context, stream, filter string) (map[string]uint64, error) {
-	s, err := b.js.Stream(ctx, stream)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", stream, err)
-	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	var info *jetstream.StreamInfo
+	err := b.withStream(ctx, stream, "$JS.API.STREAM.INFO.", func(ctx context.Context, s jetstream.Stream) (err error) {
+		info, err = s.Info(ctx, jetstream.WithSubjectFilter(filter))
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("subjects of %s: %w", stream, err)
 	}

@@ -53,7 +53,9 @@ func TestStreamsAreMadeAsTheArchitectureSays(t *testing.T) {
 			k.Subjects, k.MaxAge, k.Atomic, k.TTL = []string{"parley.events.>"}, 90*day, true, true
 		}),
 		broker.State: with(func(k *kept) { k.Subjects, k.PerSubject, k.Atomic = []string{"parley.state.>"}, 1, true }),
-		broker.Dead:  with(func(k *kept) { k.Subjects, k.MaxAge = []string{"parley.dead.>"}, 30*day }),
+		broker.Dead: with(func(k *kept) {
+			k.Subjects, k.MaxAge, k.MaxBytes, k.Discard = []string{"parley.dead.>"}, 30*day, 64<<20, jetstream.DiscardNew
+		}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := js.Stream(t.Context(), name)

@@ -130,6 +130,14 @@ func (s *Status) countDead(ctx context.Context, b *broker.Broker) error {
 	for subject, n := range dead {
 		s.DeadLetters[strings.TrimPrefix(subject, events.DeadSubjects+".")] = n
 	}
+	if err != nil {
+		return err
+	}
+	state, err := b.StreamState(ctx, broker.Dead)
+	if fill := state.Fill(); fill >= broker.DeadAlarm {
+		s.Attention = append(s.Attention, fmt.Sprintf("the dead letters fill %d %% of the %d MiB that %s takes; once it is full, what fails waits and holds up what follows it: "+
+			"`parley dlq replay` or `drop` makes room", fill, state.MaxBytes>>20, broker.Dead))
+	}
 	return err
 }
 

@@ -121,7 +121,7 @@ func (w *Watch) Ready() Health {
 	if seen == nil {
 		return healthOf([]Check{starting})
 	}
-	checks := []Check{w.checkBroker(), w.checkStore(seen)}
+	checks := []Check{w.checkBroker(), w.checkStore(seen), seen.checkDead()}
 	for _, s := range w.process.Sources {
 		if found, ok := seen.sources[s.Settings.Name]; ok && w.process.Pollers != nil {
 			checks = append(checks, checkSource(s, &found))
@@ -186,6 +186,17 @@ func (w *Watch) checkFetching() Check {
 		}
 	}
 	return Check{Name: "fetching", State: OK}
+}
+
+func (v *view) checkDead() Check {
+	c := Check{Name: "dead letters", State: OK}
+	dead := v.streams[broker.Dead]
+	if dead.Fill() >= broker.DeadAlarm {
+		c.State, c.What = Degraded, fmt.Sprintf("they fill %d %% of the %d MiB that %s takes; once it is full, what fails waits and holds up what follows it",
+			dead.Fill(), dead.MaxBytes>>20, broker.Dead)
+		c.Do = "look at `parley dlq ls`, then `parley dlq replay` or `drop`; or raise PARLEY_RAW_MAX_BYTES, of which they take a quarter"
+	}
+	return c
 }
 
 func checkSource(s *pollers.Source, found *pollers.SourceStatus) Check {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-stream/parley/cmd/internal/ops"
 	"github.com/parley-stream/parley/events/broker"
@@ -231,6 +233,37 @@ func TestASinkThatFailsIsToldAndMakesUnreadyOnlyWhereItIsOurDisk(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDeadLettersThatFillTheirStreamAreTold(t *testing.T) {
+	e := newExternal(t)
+	b := open(t, broker.Options{URLs: []string{e.ClientURL()}})
+	w := watch(t, ops.Process{Broker: b}, ops.WatchOptions{})
+	until(t, w, "dead letters", ops.OK)
+	nc, err := nats.Connect(e.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), broker.Dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := s.CachedInfo().Config
+	small.MaxBytes = 10 << 10
+	if _, err := js.UpdateStream(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	for range 9 {
+		if r := b.Bury(t.Context(), broker.Message{Subject: "parley.dead.poll.eu", Data: make([]byte, 920)}); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	wantSays(t, until(t, w, "dead letters", ops.Degraded), "of the 0 MiB that PARLEY_DEAD takes", "parley dlq")
 }
 
 func TestAProcessThatStopsIsNotReady(t *testing.T) {
