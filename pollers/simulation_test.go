@@ -511,7 +511,7 @@ func (p *process) now() time.Time {
 }
 
 func (p *process) jitter(n time.Duration) time.Duration {
-	d := p.story.throw(fmt.Sprint("jitter ", p.id))
+	d := p.story.throw("jitter " + strconv.Itoa(p.id))
 	return d.upTo(n)
 }
 
@@ -602,7 +602,7 @@ func (p *process) spend(d time.Duration) error {
 
 // step is the way of a request to a server: time passes, and the process may have died or lost the server.
 func (p *process) step(ctx context.Context, what string) (dice, error) {
-	d := p.story.throw(fmt.Sprint(p.id, " ", what))
+	d := p.story.throw(strconv.Itoa(p.id) + " " + what)
 	p.tread()
 	if ctx.Err() != nil {
 		return d, ctx.Err()
