@@ -69,8 +69,10 @@ func TestATokenIsOneNATSTokenAndReadsBack(t *testing.T) {
 func TestDifferentIDsHaveDifferentTokens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawID().Draw(t, "a"), drawID().Draw(t, "b")
-		if (events.Token(a) == events.Token(b)) != (a == b) {
-			t.Fatalf("%q and %q have the tokens %q and %q", a, b, events.Token(a), events.Token(b))
+		for _, b := range []string{b, strings.ToLower(a), strings.ToUpper(a)} {
+			if (events.Token(a) == events.Token(b)) != (a == b) {
+				t.Fatalf("%q and %q have the tokens %q and %q", a, b, events.Token(a), events.Token(b))
+			}
 		}
 	})
 }

@@ -552,6 +552,7 @@ func TestNoPathLeavesAConnectionOrAGoroutineBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	for _, answer := range []string{
 		"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwell", "HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno",
+		"HTTP/1.1 404 No\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat("no", 10000),
 		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nwell", "HTTP/1.1 401 No\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n", "garbage", "",
 	} {
 		transport := &http.Transport{DisableCompression: true}

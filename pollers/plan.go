@@ -109,7 +109,7 @@ func (p *Plan) due(e *Entry, now time.Time) (Class, bool) {
 		class = ClassLive
 	}
 	switch {
-	case e.ReadAt.IsZero(), e.ReadAt.Sub(now) > maxLag:
+	case e.ReadAt.Sub(now) > maxLag:
 		return class, true // a reading in the future was made under a clock that was ahead, and may have missed what came since
 	case !p.OnceSince.IsZero():
 		young := open || now.Sub(e.To) < p.maxSettle()

@@ -130,6 +130,9 @@ func (r *Runner) add(ctx context.Context, s *Source) error {
 			return err
 		}
 	}
+	if note := s.sinceNote(state); note != "" {
+		r.log.Warn("SINCE was changed after the source's first start", "source", s.Settings.Name, "note", note)
+	}
 	budget := s.budget(r.budgets, r.now)
 	budget.jitter = r.jitter
 	r.turns[s.Settings.Name] = budget

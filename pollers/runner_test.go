@@ -1077,7 +1077,6 @@ func TestASourcesStartIsFixedAtItsFirstStart(t *testing.T) {
 	b := newBench(t, broker.Options{})
 	first := b.clock.Now()
 	b.runner(pollers.Options{}, b.source("eu", &scripted{}, nil))
-	b.clock.Jump(72 * time.Hour)
 	p := &scripted{}
 	s := b.source("eu", p, map[string]string{"SINCE": b.clock.Format(-1)})
 	if err := b.runner(pollers.Options{OnceSince: b.clock.Now()}, s).Run(t.Context()); err != nil {
@@ -1086,5 +1085,58 @@ func TestASourcesStartIsFixedAtItsFirstStart(t *testing.T) {
 	oldest := slices.MinFunc(p.windows(), func(a, b pollers.Window) int { return a.From.Compare(b.From) }).From
 	if age := first.Sub(oldest); age < 24*time.Hour-time.Second || age > 24*time.Hour+time.Minute {
 		t.Errorf("the oldest window begins %s before the first start; want 24h", age)
+	}
+}
+
+func TestASinceThatDoesNotHoldIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	source := func(since int) *pollers.Source {
+		return b.source("eu", &scripted{}, map[string]string{"SINCE": b.clock.Format(since)})
+	}
+	for _, c := range []struct {
+		since int
+		want  string // "": SINCE holds
+	}{
+		{-10, ""},
+		{-20, fmt.Sprintf("PARLEY_SOURCE_EU_SINCE is %s, and what holds is the source's start at its first start, %s: `parley backfill eu --from %[1]s --to %[2]s` reads what lies between", b.clock.Format(-20), b.clock.Format(-10))},
+		{-5, fmt.Sprintf("PARLEY_SOURCE_EU_SINCE is %s, and what holds is the source's start at its first start, %s: nothing is left out", b.clock.Format(-5), b.clock.Format(-10))},
+	} {
+		said := b.log.Count("SINCE was changed")
+		s := source(c.since)
+		b.runner(pollers.Options{}, s)
+		if got := inspect(t, b, s).SinceNote; !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("SINCE %d h: the note is %q; want %q", c.since, got, c.want)
+		}
+		if told := b.log.Count("SINCE was changed") > said; told != (c.want != "") {
+			t.Errorf("SINCE %d h: told in the log: %v", c.since, told)
+		}
+	}
+	s := source(-20)
+	if err := pollers.Backfill(t.Context(), b.broker, s, pollers.Range{From: b.clock.Hour(-20), To: b.clock.Hour(-10)}, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := inspect(t, b, s).SinceNote; got != "" {
+		t.Errorf("what lies between was asked for, and the note is %q", got)
+	}
+}
+
+func TestASinceInTheFutureOrBeforeAnyVendorIsAFault(t *testing.T) {
+	for since, want := range map[string]string{
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339): "lies in the future",
+		"1026-10-01": "is older than any vendor; want a moment from 1990-01-01 on", "1990-01-01": "",
+		time.Now().UTC().Format(time.RFC3339): "",
+	} {
+		vars := settings.New("PARLEY_SOURCE_EU_", map[string]string{"VENDOR": "acme", "SINCE": since})
+		pollers.NewSource("eu", vars, func(pollers.Settings, *settings.Vars, pollers.Env) pollers.Poller {
+			return &scripted{streams: []pollers.Stream{{Name: "chats", Grain: time.Minute, MaxSpan: day}}}
+		}, slog.New(slog.DiscardHandler))
+		faults := vars.Faults()
+		if want == "" && len(faults) == 0 {
+			continue
+		}
+		if len(faults) != 1 || want == "" || faults[0].Variable != "PARLEY_SOURCE_EU_SINCE" || faults[0].Got != since || !strings.Contains(faults[0].Want, want) {
+			t.Errorf("SINCE %s: %v; want %q", since, faults, want)
+		}
 	}
 }

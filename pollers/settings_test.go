@@ -131,6 +131,11 @@ func TestHTTPIsForLoopbackOrOnRequest(t *testing.T) {
 			t.Errorf("%s: %v", name, faults)
 		}
 	}
+	for _, url := range []string{"http://vendor.example", "http://10.0.0.1", "http://localhost.vendor.example", "http://127.0.0.1.vendor.example"} {
+		if s, faults := decode(map[string]string{"URL": url}); len(faults) != 1 || s.URL != nil || !strings.Contains(faults[0].Want, "in clear") {
+			t.Errorf("%s: %v; want it refused", url, faults)
+		}
+	}
 }
 
 func TestAnEndpointEndsInTheDocumentedPathOnce(t *testing.T) {

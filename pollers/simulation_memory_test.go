@@ -26,6 +26,7 @@ type memoryStore struct {
 	name  string
 
 	log   []change
+	said  map[string]pollers.Entry // the ledger's entries, as they were last written
 	held  time.Time
 	since time.Time
 }
@@ -34,10 +35,11 @@ type change struct {
 	at    time.Time
 	key   string
 	entry broker.Entry
+	says  pollers.Entry // what the entry says
 }
 
 func newMemoryStore(s *story, name string) *memoryStore {
-	return &memoryStore{memory: newMemory(), story: s, name: name}
+	return &memoryStore{memory: newMemory(), story: s, name: name, said: map[string]pollers.Entry{}}
 }
 
 // heldUntil is until when the account is held, and since when that is known.
@@ -51,13 +53,7 @@ func (m *memoryStore) heldUntil() (until, since time.Time) {
 func (m *memoryStore) windows() []pollers.Entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make([]pollers.Entry, 0, len(m.entries))
-	for _, e := range m.entries {
-		var entry pollers.Entry
-		if json.Unmarshal(e.Value, &entry) == nil {
-			out = append(out, entry)
-		}
-	}
+	out := slices.Collect(maps.Values(m.said))
 	slices.SortFunc(out, func(a, b pollers.Entry) int {
 		return strings.Compare(a.Stream+pollers.WindowID(a.Window), b.Stream+pollers.WindowID(b.Window))
 	})
@@ -105,12 +101,9 @@ func (s storeOf) Set(ctx context.Context, key string, value []byte, revision uin
 	if lost && d.n(2) == 0 {
 		return 0, errLost
 	}
-	s.mu.Lock()
-	before := s.entries[key]
-	s.mu.Unlock()
 	revision, err = s.memory.Set(ctx, key, value, revision)
 	if err == nil {
-		s.applied(s.p, key, before, broker.Entry{Value: value, Revision: revision})
+		s.applied(s.p, key, broker.Entry{Value: value, Revision: revision})
 	}
 	if spent := s.p.spend(d.upTo(time.Millisecond)); spent != nil {
 		return 0, spent
@@ -122,17 +115,18 @@ func (s storeOf) Set(ctx context.Context, key string, value []byte, revision uin
 }
 
 // applied looks at what was written.
-func (m *memoryStore) applied(p *process, key string, before, after broker.Entry) {
+func (m *memoryStore) applied(p *process, key string, after broker.Entry) {
 	switch m.name {
 	case "ledger":
-		m.mu.Lock()
-		m.log = append(m.log, change{time.Now(), key, after})
-		m.mu.Unlock()
-		var was, is pollers.Entry
-		if before.Revision != 0 {
-			_ = json.Unmarshal(before.Value, &was)
+		var is pollers.Entry
+		if err := json.Unmarshal(after.Value, &is); err != nil {
+			m.story.failed("the ledger's %s cannot be read: %v", key, err)
 		}
-		_ = json.Unmarshal(after.Value, &is)
+		m.mu.Lock()
+		was := m.said[key]
+		m.said[key] = is
+		m.log = append(m.log, change{time.Now(), key, after, is})
+		m.mu.Unlock()
 		m.checkEntry(p, was, is)
 	case "budgets":
 		var state struct {
@@ -219,22 +213,13 @@ func (m *mirrorOf) Changes() map[string]broker.Entry {
 	store.mu.Lock()
 	changed := map[string]broker.Entry{}
 	for ; m.at < len(store.log) && !store.log[m.at].at.After(until); m.at++ {
-		changed[store.log[m.at].key] = store.log[m.at].entry
+		c := &store.log[m.at]
+		changed[c.key] = c.entry
+		m.p.looked[c.key] = c.says
 	}
 	store.mu.Unlock()
-	m.p.looks(changed)
+	m.p.offered = pollers.ClassLive // what the planner offers next is by this look
 	return changed
-}
-
-// looks notes what the planner bases its next offers on.
-func (p *process) looks(changed map[string]broker.Entry) {
-	p.offered = pollers.ClassLive
-	for key, e := range changed {
-		var entry pollers.Entry
-		if json.Unmarshal(e.Value, &entry) == nil {
-			p.looked[key] = entry
-		}
-	}
 }
 
 // memoryQueue is a work queue with leases, which gives each window to who has waited longest.

@@ -3,12 +3,15 @@ package pollers_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -41,50 +44,95 @@ func TestStoriesThatOnceEndedBadlyEndWell(t *testing.T) {
 }
 
 func TestWhateverHappensNothingIsLostNoCursorIsAheadAndNoBudgetIsExceeded(t *testing.T) {
-	if seed := os.Getenv("SIM_SEED"); seed != "" {
-		n, err := strconv.ParseUint(seed, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Log(tell(t, n, true))
+	if seed := number(t, "SIM_SEED", 0); seed > 0 {
+		runtime.GOMAXPROCS(1) // as the stories of many seeds are told
+		t.Log(tell(t, seed, true))
 		return
 	}
-	seeds := uint64(simSeeds)
-	if more := os.Getenv("SIM_SEEDS"); more != "" {
-		n, err := strconv.ParseUint(more, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seeds = n
+	seeds, parts := number(t, "SIM_SEEDS", simSeeds), uint64(runtime.GOMAXPROCS(0))
+	if part := number(t, "SIM_PART", 0); part > 0 {
+		tellPart(t, part, seeds, number(t, "SIM_PARTS", 0))
+		return
 	}
 	began := time.Now()
-	shards := uint64(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex
 	var sum figures
-	t.Run("seeds", func(t *testing.T) {
-		for shard := range shards {
-			t.Run(strconv.FormatUint(shard, 10), func(t *testing.T) {
+	var cpu time.Duration
+	t.Run("part", func(t *testing.T) {
+		for part := range parts {
+			t.Run(strconv.FormatUint(part+1, 10), func(t *testing.T) {
 				t.Parallel()
-				for seed := 1 + shard; seed <= seeds && !t.Failed(); seed += shards {
-					f := tell(t, seed, false)
-					mu.Lock()
-					sum.add(f)
-					mu.Unlock()
-				}
+				f, took := ask(t, part+1, seeds, parts)
+				mu.Lock()
+				defer mu.Unlock()
+				sum.add(f)
+				cpu += took
 			})
 		}
 	})
 	took := time.Since(began)
-	t.Logf("%d stories in %s, %.0f a minute: %s", seeds, took.Round(time.Millisecond), float64(seeds)/took.Minutes(), sum)
+	t.Logf("%d stories in %s, %.0f a minute, %.1f ms of CPU each: %s", seeds, took.Round(time.Millisecond), float64(seeds)/took.Minutes(),
+		float64(cpu.Milliseconds())/float64(seeds), sum)
+}
+
+// number is a variable of the environment, or what it is without.
+func number(t *testing.T, name string, without uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return without
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+const figuresLine = "figures: "
+
+// ask has a part of the stories told by a process with one processor: the goroutines of a story take turns, and a second processor is mostly
+// busy with waking them.
+func ask(t *testing.T, part, seeds, parts uint64) (f figures, cpu time.Duration) {
+	t.Helper()
+	teller := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWhateverHappensNothingIsLostNoCursorIsAheadAndNoBudgetIsExceeded$")
+	teller.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", fmt.Sprint("SIM_PART=", part), fmt.Sprint("SIM_PARTS=", parts), fmt.Sprint("SIM_SEEDS=", seeds))
+	told, err := teller.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, told)
+	}
+	for line := range strings.Lines(string(told)) {
+		if text, is := strings.CutPrefix(line, figuresLine); is {
+			err = json.Unmarshal([]byte(text), &f)
+		}
+	}
+	if err != nil || f.Stories == 0 {
+		t.Fatalf("no figures, %v:\n%s", err, told)
+	}
+	return f, teller.ProcessState.UserTime() + teller.ProcessState.SystemTime()
+}
+
+// tellPart tells each so manieth story, and what these held.
+func tellPart(t *testing.T, part, seeds, parts uint64) {
+	var sum figures
+	for seed := part; seed <= seeds && !t.Failed(); seed += parts {
+		sum.add(tell(t, seed, false))
+	}
+	text, err := json.Marshal(sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(figuresLine + string(text))
 }
 
 // figures tell what a story held, so that one in which nothing happened is seen.
 type figures struct {
-	Requests, Records, Windows, Splits, Ops             int
+	Stories, Requests, Records, Windows, Splits, Ops    int
 	Crashes, Stops, Freezes, Outages, Jumps, Limited429 int
 }
 
 func (f *figures) add(o figures) {
+	f.Stories += o.Stories
 	f.Requests += o.Requests
 	f.Records += o.Records
 	f.Windows += o.Windows
@@ -110,6 +158,7 @@ func tell(t *testing.T, seed uint64, verbose bool) (f figures) {
 		s.verbose = verbose
 		s.run()
 		f = s.figures
+		f.Stories = 1
 		if s.fault != "" {
 			t.Errorf("seed %d (SIM_SEED=%d tells it again): %s", seed, seed, s.fault)
 		}
@@ -462,7 +511,7 @@ func (p *process) now() time.Time {
 }
 
 func (p *process) jitter(n time.Duration) time.Duration {
-	d := p.story.throw(fmt.Sprint("jitter ", p.id))
+	d := p.story.throw("jitter " + strconv.Itoa(p.id))
 	return d.upTo(n)
 }
 
@@ -553,7 +602,7 @@ func (p *process) spend(d time.Duration) error {
 
 // step is the way of a request to a server: time passes, and the process may have died or lost the server.
 func (p *process) step(ctx context.Context, what string) (dice, error) {
-	d := p.story.throw(fmt.Sprint(p.id, " ", what))
+	d := p.story.throw(strconv.Itoa(p.id) + " " + what)
 	p.tread()
 	if ctx.Err() != nil {
 		return d, ctx.Err()

@@ -29,6 +29,7 @@ type Source struct {
 	// bodies redacts records: of longer secrets alone, because a short one may be a word of the vendor's format.
 	bodies Redactor
 
+	since  string  // the variable SINCE, by its whole name
 	client *Client // the room's, which Bind gives its budget
 	seen   *seen   // nil until a Runner has the source
 }
@@ -39,7 +40,7 @@ type Open func(s Settings, vars *settings.Vars, env Env) Poller
 // NewSource decodes a source's variables and opens its room. Faults stay in vars; a source with faults must not
 // be used.
 func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *Source {
-	s := &Source{Settings: DecodeSettings(name, vars)}
+	s := &Source{Settings: DecodeSettings(name, vars), since: vars.Name("SINCE")}
 	s.Poller = open(s.Settings, vars, Env{
 		Connect: func(account string, rate Rate, secrets []string) *Client {
 			s.Account, s.Rate, s.Secrets = account, rate, NewRedactor(secrets)
@@ -60,6 +61,9 @@ func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *S
 	}
 	if vars.Faults() == nil {
 		s.checkStreams(vars)
+		if wrong := Implausible(s.Settings.Since.In(s.Poller.Describe().Location), time.Now()); wrong != "" {
+			vars.Fault("SINCE", wrong)
+		}
 	}
 	return s
 }
@@ -167,6 +171,41 @@ func loadState(ctx context.Context, store Store, s *Source, now time.Time) (sour
 			return state, err
 		}
 	}
+}
+
+// oldestData is before any vendor had its first chat.
+var oldestData = time.Date(1990, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// Implausible says what is wrong with a moment from which on a vendor is to be asked, and what is wanted; "" where nothing is, or where it is zero.
+func Implausible(from, now time.Time) string {
+	switch {
+	case from.IsZero():
+		return ""
+	case from.After(now):
+		return "lies in the future, of which no vendor has anything; want a moment that has passed"
+	case from.Before(oldestData):
+		return "is older than any vendor; want a moment from " + oldestData.Format(time.DateOnly) + " on"
+	}
+	return ""
+}
+
+// sinceNote says that SINCE is not what holds, and what to do about it; "" where it holds.
+func (s *Source) sinceNote(state sourceState) string {
+	since := s.Settings.Since.In(s.Poller.Describe().Location).UTC()
+	if since.IsZero() || since.Equal(state.Start) {
+		return ""
+	}
+	note := fmt.Sprintf("%s is %s, and what holds is the source's start at its first start, %s", s.since, since.Format(time.RFC3339), state.Start.UTC().Format(time.RFC3339))
+	if since.After(state.Start) {
+		return note + ": nothing is left out by that; a source of another name begins anew"
+	}
+	to := state.Start.UTC().Add(time.Second - 1).Truncate(time.Second)
+	for _, r := range merge(slices.Clone(state.Ranges)) {
+		if !r.From.After(since) && !r.To.Before(state.Start) {
+			return "" // it was asked for since
+		}
+	}
+	return note + fmt.Sprintf(": `parley backfill %s --from %s --to %s` reads what lies between", s.Settings.Name, since.Format(time.RFC3339), to.Format(time.RFC3339))
 }
 
 // firstStart is the oldest moment to fetch of a source that starts now.

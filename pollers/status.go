@@ -18,6 +18,8 @@ type SourceStatus struct {
 	Start   time.Time
 	// Ranges were asked for beside Start and UNTIL.
 	Ranges []Range
+	// SinceNote says that SINCE is another moment than Start, and what to do; "" where it holds.
+	SinceNote string
 	// Paused says why the vendor refuses the credentials; it is asked again at ProbeAt.
 	Paused  string
 	ProbeAt time.Time
@@ -135,7 +137,7 @@ func (s *Source) inspect(ctx context.Context, states, budgets Store, now time.Ti
 	if err != nil {
 		return SourceStatus{}, err
 	}
-	out := SourceStatus{Started: started, Start: state.Start, Ranges: state.Ranges, Paused: state.Paused, ProbeAt: state.ProbeAt}
+	out := SourceStatus{Started: started, Start: state.Start, Ranges: state.Ranges, SinceNote: s.sinceNote(state), Paused: state.Paused, ProbeAt: state.ProbeAt}
 	if out.Budget, err = s.budget(budgets, func() time.Time { return now }).Status(ctx); err != nil {
 		return SourceStatus{}, err
 	}

@@ -11,7 +11,7 @@ func Floor(t time.Time, span time.Duration, loc *time.Location) time.Time {
 	}
 	days := int(span / Day)
 	n := dayNumber(t, loc)
-	return midnight(n-((n%days)+days)%days, loc)
+	return midnight(n-n%days, loc)
 }
 
 // Ceil gives the end of the aligned span that holds t.

@@ -96,6 +96,26 @@ type world struct {
 	environ []string
 	// operator is the credentials file of who may look; "" where nobody needs one.
 	operator string
+	// only is the one vendor that is read; "" for all.
+	only string
+}
+
+// ledgers are what the vendors that are read have, by vendor.
+func (w *world) ledgers() map[string][]simulated.Entry {
+	all := w.sims.Ledgers()
+	maps.DeleteFunc(all, func(vendor string, _ []simulated.Entry) bool { return w.only != "" && vendor != w.only })
+	return all
+}
+
+// read leaves one vendor as the source that is read.
+func (w *world) read(vendor string) {
+	w.only = vendor
+	own := "PARLEY_SOURCE_" + strings.ToUpper(strings.ReplaceAll(vendor, "-", "_")) + "_"
+	w.environ = slices.DeleteFunc(w.environ, func(e string) bool {
+		rest, is := strings.CutPrefix(e, own)
+		return strings.HasPrefix(e, "PARLEY_SOURCE_") && (!is || strings.HasPrefix(rest, "REPORTS_"))
+	})
+	w.set("PARLEY_SOURCES", vendor)
 }
 
 // newWorld starts simulators in this process.
@@ -222,7 +242,7 @@ func (w *world) wantAll(t testing.TB, f files) {
 		t.Errorf("%d events are in the files twice, such as %s", len(f.twice), f.twice[0])
 	}
 	wanted := 0
-	for vendor, ledger := range w.sims.Ledgers() {
+	for vendor, ledger := range w.ledgers() {
 		for _, e := range ledger {
 			if e.Malformed {
 				continue

@@ -108,7 +108,7 @@ func TestUnderAPolicyNoVisitorIsSeenInAnyOutput(t *testing.T) {
 
 // wanted counts the entities that the vendors have.
 func (w *world) wanted() (n int) {
-	for _, ledger := range w.sims.Ledgers() {
+	for _, ledger := range w.ledgers() {
 		for _, e := range ledger {
 			if !e.Malformed {
 				n++

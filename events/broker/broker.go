@@ -67,6 +67,8 @@ var (
 	ErrFull = errors.New("the stream is full")
 	// ErrNotFound: there is no such message, key or object.
 	ErrNotFound = errors.New("not found")
+	// ErrEmpty: no Parley has run on these servers yet.
+	ErrEmpty = errors.New("there is nothing of Parley on this NATS yet: start `parley run` or `parley poll` on it, or make its streams by `parley provision`")
 	// ErrIncomplete: a look-up's answer was cut short; nothing follows from what is missing.
 	ErrIncomplete = errors.New("the answer is incomplete")
 	// ErrDeadFull: DEAD takes no more letters. What would be one stays where it is, unacknowledged, and holds up what follows it.

@@ -114,6 +114,27 @@ func (b *Broker) withStream(ctx context.Context, name, subject string, do func(c
 	return b.ask(ctx, on(subject+name), func(ctx context.Context) error { return do(ctx, s) })
 }
 
+// Provisioned waits until what Provision makes is there, because a process that was just started may be at it; ErrEmpty if it still is not
+// when the patience or the context ends.
+func (b *Broker) Provisioned(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		_, err := b.stream(ctx, "OBJ_"+ObjectsBucket) // the last that is made
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("stream of %s: %w", ObjectsBucket, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ErrEmpty
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // isBucket tells whether the stream behind a bucket is there as it should be: one that is updated without need costs a write, and races
 // in the server with whoever makes a consumer of it.
 func (b *Broker) isBucket(ctx context.Context, stream, description string, ttl time.Duration, replicas int) bool {

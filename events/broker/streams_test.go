@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -398,5 +399,28 @@ func TestADeadLetterComesOnceAlsoAfterARestart(t *testing.T) {
 			t.Errorf("run %d: %+v", run, r)
 		}
 		b.Close()
+	}
+}
+
+func TestWhoComesTooEarlyWaitsForTheStreamsOfAProcessThatHasJustStarted(t *testing.T) {
+	t.Parallel()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	if err := b.Provisioned(t.Context(), 300*time.Millisecond); !errors.Is(err, broker.ErrEmpty) {
+		t.Errorf("nothing is there: %v; want %v", err, broker.ErrEmpty)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- b.Provisioned(t.Context(), time.Minute) }()
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-waited; err != nil {
+		t.Errorf("it is made meanwhile: %v", err)
+	}
+	if _, err := b.Bucket(t.Context(), broker.ErasedBucket); err != nil {
+		t.Error(err)
 	}
 }

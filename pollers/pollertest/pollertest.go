@@ -470,6 +470,7 @@ func (v Vendor) testWrongAnswers(t *testing.T) {
 		"a LiveAgent error":     {"application/json", `{"response":{"status":"ERROR","statuscode":500,"errormessage":"oops"}}`},
 		"a LiveAgent XML error": {"application/xml", `<?xml version="1.0"?><response><status>ERROR</status><statuscode>500</statuscode><errormessage>oops</errormessage></response>`},
 		"an XML error":          {"application/xml", `<error>oops</error>`},
+		"an empty page":         {"application/xml", `<html/>`},
 		"a line of text":        {"text/plain", "Internal error, please try later"},
 		"binary":                {"application/octet-stream", "\x00\x01\x02\xff\xfe"},
 	}

@@ -213,12 +213,24 @@ func (a *App) Broker(ctx context.Context) (*broker.Broker, error) {
 	return b, nil
 }
 
+// startPatience is how long a command waits for the streams of a Parley that was just started.
+const startPatience = 10 * time.Second
+
 // Attach reaches a Parley that is running: the external servers, or the embedded one of this data directory.
 func (a *App) Attach(ctx context.Context) (*broker.Broker, error) {
+	reach := broker.Attach
 	if len(a.Config.NATS.URLs) > 0 {
-		return broker.Open(ctx, a.brokerOptions())
+		reach = broker.Open
 	}
-	return broker.Attach(ctx, a.brokerOptions())
+	b, err := reach(ctx, a.brokerOptions())
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Provisioned(ctx, startPatience); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
 }
 
 func (a *App) brokerOptions() broker.Options {

@@ -64,6 +64,9 @@ func rangeOf(s *pollers.Source, q BackfillRequest, now time.Time) (r pollers.Ran
 	if err == nil && !r.From.Before(r.To) {
 		err = fmt.Errorf("%w: --from %s is not before --to %s", ErrUsage, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
 	}
+	if wrong := pollers.Implausible(r.From, now); err == nil && wrong != "" {
+		err = fmt.Errorf("%w: --from: %s %s", ErrUsage, q.From, wrong)
+	}
 	if err == nil && r.To.After(now) {
 		err = fmt.Errorf("%w: --to %s lies in the future", ErrUsage, r.To.Format(time.RFC3339))
 	}
@@ -76,25 +79,25 @@ const (
 	followPatience = 30 * time.Second
 )
 
-// follow shows how much of a range is read until all of it is.
+// follow shows how much of a range is read until all of it is, and then what that was.
 func (a *App) follow(ctx context.Context, b *broker.Broker, s *pollers.Source, r pollers.Range, progress *console.Progress) error {
+	began, before := time.Now(), -1
 	for last, since := -1, time.Now(); ; {
 		status, err := pollers.Inspect(ctx, b, s, time.Now())
 		if err != nil {
 			return err
 		}
-		done, total, failed := countRange(&status, r)
-		progress.Set(s.Settings.Name, int64(done), int64(total))
-		if done == total {
-			progress.Close()
-			if failed > 0 {
-				_, _ = fmt.Fprintf(a.Err, "%d windows are read in part; `parley coverage %s` names them\n", failed, s.Settings.Name)
-				return ErrReported
-			}
-			return nil
+		n := countRange(&status, r)
+		if before < 0 {
+			before = n.done
 		}
-		if done != last {
-			last, since = done, time.Now()
+		progress.Set(s.Settings.Name, int64(n.done), int64(n.total))
+		if n.done == n.total {
+			progress.Close()
+			return a.tellRead(s.Settings.Name, &n, before, time.Since(began))
+		}
+		if n.done != last {
+			last, since = n.done, time.Now()
 		} else if time.Since(since) > followPatience {
 			since = time.Now()
 			_, _ = fmt.Fprintln(progress, "nothing moves: is a poller of this source running? `parley status` says what needs attention")
@@ -107,8 +110,24 @@ func (a *App) follow(ctx context.Context, b *broker.Broker, s *pollers.Source, r
 	}
 }
 
-// countRange counts the windows of a range: those that are read, all of them, and those that are read in part.
-func countRange(status *pollers.SourceStatus, r pollers.Range) (done, total, partial int) {
+// tellRead says what a range held that is read to its end; before are the windows of it that were read when one began to look.
+func (a *App) tellRead(source string, n *rangeCount, before int, took time.Duration) error {
+	gaps := "no gaps"
+	if n.partial > 0 {
+		gaps = fmt.Sprintf("%d gaps: windows that are read in part, which `parley coverage %s` names", n.partial, source)
+	}
+	_, err := fmt.Fprintf(a.Out, "%s: %d windows are read (%d of them were before) in %.1f s; they hold %d records, %s\n",
+		source, n.done, before, took.Seconds(), n.records, gaps)
+	if err == nil && n.partial > 0 {
+		return ErrReported
+	}
+	return err
+}
+
+// rangeCount counts the windows of a range, and the records of those that are read.
+type rangeCount struct{ done, total, partial, records int }
+
+func countRange(status *pollers.SourceStatus, r pollers.Range) (n rangeCount) {
 	overlaps := func(w pollers.Window) bool { return w.From.Before(r.To) && w.To.After(r.From) }
 	for i := range status.Streams {
 		stream := &status.Streams[i]
@@ -119,19 +138,20 @@ func countRange(status *pollers.SourceStatus, r pollers.Range) (done, total, par
 			if !overlaps(e.Window) {
 				continue
 			}
-			total++
+			n.total++
 			if !e.ReadAt.IsZero() {
-				done++
+				n.done++
+				n.records += e.Records
 			}
 			if e.State == pollers.StatePartial {
-				partial++
+				n.partial++
 			}
 		}
 		for _, hole := range stream.Holes {
 			if overlaps(hole) {
-				total++
+				n.total++
 			}
 		}
 	}
-	return done, total, partial
+	return n
 }

@@ -1,9 +1,13 @@
 package app_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +109,69 @@ func TestStatusAndCoverageSayWhatIsReadAndWhatToDo(t *testing.T) {
 	text := shown(t, environ, func(a *app.App) error { return a.Coverage(t.Context(), nil, true) })
 	if err := json.Unmarshal([]byte(text), &coverage); err != nil || len(coverage) != 1 || len(coverage[0].Windows) != 4 || coverage[0].Counts["failed"] != 1 {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestABackfillTellsWhatItsRangeHolds(t *testing.T) {
+	t.Parallel()
+	environ := ledger(t)
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: strings.TrimPrefix(environ[0], "PARLEY_DATA_DIR=")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for from, want := range map[string]string{
+		"2026-10-04": "eu: 1 windows are read (1 of them were before) in 0.0 s; they hold 10 records, no gaps\n",
+		"2026-10-02": "eu: 1 windows are read (1 of them were before) in 0.0 s; they hold 10 records, 1 gaps: windows that are read in part, which `parley coverage eu` names\n",
+	} {
+		day, err := time.Parse(time.DateOnly, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := new(output)
+		a, err := app.New(environ, out, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = a.Backfill(t.Context(), app.BackfillRequest{Source: "eu", From: from, To: day.AddDate(0, 0, 1).Format(time.DateOnly)})
+		if got := regexp.MustCompile(`in [0-9.]+ s`).ReplaceAllString(out.String(), "in 0.0 s"); got != want || (err != nil) != strings.Contains(want, "gaps:") {
+			t.Errorf("from %s: %v, %q; want %q", from, err, got, want)
+		}
+	}
+}
+
+func TestABackfillFromBeforeAnyVendorIsRefused(t *testing.T) {
+	t.Parallel()
+	a, err := app.New(ledger(t), io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = a.Backfill(t.Context(), app.BackfillRequest{Source: "eu", From: "1026-10-01"})
+	if !errors.Is(err, app.ErrUsage) || !strings.Contains(err.Error(), "--from: 1026-10-01 is older than any vendor") {
+		t.Errorf("%v; want a word on --from", err)
+	}
+}
+
+func TestWhoLooksBeforeAnythingIsThereIsToldWhatToStart(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	address, err := os.ReadFile(filepath.Join(dir, "address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := append(ledger(t), "PARLEY_NATS_URL="+string(address))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	a, err := app.New(environ, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Coverage(ctx, nil, false); !errors.Is(err, broker.ErrEmpty) {
+		t.Errorf("%v; want %v", err, broker.ErrEmpty)
 	}
 }

@@ -293,3 +293,29 @@ func FuzzEventLine(f *testing.F) {
 		}
 	})
 }
+
+func TestACalendarFoldsLinesThatShowTheSame(t *testing.T) {
+	first := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
+	days := make([]console.Mark, 13000)
+	for i := range days {
+		days[i] = console.MarkPlanned
+	}
+	days[len(days)-1] = console.MarkComplete
+	var out bytes.Buffer
+	if err := console.Calendar(&out, first, days); err != nil {
+		t.Fatal(err)
+	}
+	week := " ·······"
+	line := strings.Repeat(week, 8) + "\n"
+	want := "  1990-01-01 " + line + "  230 more lines like these\n" + "  2025-06-09 " + line + "  2025-08-04  ········\n"
+	if lines := strings.Count(out.String(), "\n"); lines > 5 || !strings.HasPrefix(out.String(), "  1990-01-01 "+line+"  230 more lines like these\n") || !strings.HasSuffix(out.String(), "█\n") {
+		t.Errorf("%s\nwant such as\n%s", out.String(), want)
+	}
+	out.Reset()
+	if err := console.Calendar(&out, first, days[:6*56]); err != nil {
+		t.Fatal(err)
+	}
+	if want := 6; strings.Count(out.String(), line) != want {
+		t.Errorf("of few lines all are written:\n%s", out.String())
+	}
+}

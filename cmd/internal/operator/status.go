@@ -157,6 +157,9 @@ func (s *Status) countMembers(ctx context.Context, b *broker.Broker) error {
 
 func (s *Status) addSource(source *pollers.Source, found *pollers.SourceStatus, now time.Time) {
 	name := source.Settings.Name
+	if found.SinceNote != "" {
+		s.Attention = append(s.Attention, name+": "+found.SinceNote)
+	}
 	if found.Paused != "" {
 		s.Attention = append(s.Attention, fmt.Sprintf("%s is paused, the vendor refuses its credentials: set %s right; it is asked again at %s: %s",
 			name, source.Credential, found.ProbeAt.Local().Format(time.TimeOnly), found.Paused))
