@@ -15,7 +15,7 @@ func (d *Dashboard) line(r *http.Request, e *events.Event) json.RawMessage {
 	if len(e.Data) > maxContent {
 		e.Data = nil
 	}
-	if len(e.Data) > 0 && !d.guard.allowed(r) {
+	if !d.guard.allowed(r) {
 		console.Mask(e)
 	}
 	if e.DataContentType == events.ContentMsgpack && len(e.Data) > 0 {
