@@ -268,6 +268,9 @@ func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once t
 	}
 	if roles.Poll {
 		o := pollers.Options{OnceSince: once, Logger: a.Log, Observer: p.metrics, Tracer: tracing.Tracer()}
+		if a.privacy != nil {
+			o.Text = a.privacy.Text
+		}
 		if p.pollers, err = pollers.NewRunner(ctx, b, a.sources, o); err != nil {
 			return nil, err
 		}
