@@ -25,6 +25,8 @@ type Options struct {
 	Now       func() time.Time
 	Observer  Observer      // nil: nobody
 	Tracer    events.Tracer // nil: readings have trace ids all the same, and no spans
+	// Text gives what may be said of a failure, whose error may quote what a vendor answered; nil: all of it.
+	Text func(string) string
 }
 
 // Runner plans and reads the windows of its sources. Any number of them, in any number of processes, share the work.

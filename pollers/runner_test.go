@@ -415,6 +415,33 @@ func TestAWindowThatFailsIsTriedAgainAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestNoFailureSaysMoreThanItMay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	p := &scripted{fetch: func(_ context.Context, _ pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		large := record("large", "start")
+		large.Parts[0].Body.Size, large.Parts[0].Body.SHA256 = events.MaxRecordBytes+1, strings.Repeat("0", 64)
+		if err := emit(large); err != nil {
+			return pollers.Reading{}, err
+		}
+		return pollers.Reading{}, fmt.Errorf("the row %q: %w", "my cat is called Mauzi", pollers.ErrIncomplete)
+	}}
+	s := b.source("eu", p, b.clock.Closed(-3, -2))
+	r := b.runner(pollers.Options{Text: func(said string) string { return "said: " + strings.ReplaceAll(said, "Mauzi", "…") }}, s)
+	b.run(r)
+	b.eventually("the window has failed", func() bool { return b.states("eu")[pollers.StateFailed] == 1 })
+	if e := b.entries("eu")[0]; !strings.HasPrefix(e.Error, "said: the row") || strings.Contains(e.Error, "Mauzi") {
+		t.Errorf("the ledger has %+v", e)
+	}
+	if text := b.log.String(); strings.Contains(text, "Mauzi") || !strings.Contains(text, "a window was not read") {
+		t.Errorf("the log: %s", text)
+	}
+	m, err := b.broker.Read(t.Context(), broker.Dead, 1)
+	if err != nil || !strings.HasPrefix(m.Get(events.HeaderReason), "said") {
+		t.Errorf("the dead letter says %q, %v", m.Get(events.HeaderReason), err)
+	}
+}
+
 func TestRefusedCredentialsPauseTheSourceAndAProbeResumesIt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, broker.Options{})

@@ -246,7 +246,7 @@ func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, e
 	if ctx.Err() != nil {
 		return w.giveBack(ctx, d, before, entry)
 	}
-	text := w.source.Secrets.Redact(err.Error())
+	text := w.text(err.Error())
 	now := w.now()
 	switch {
 	case IsUnavailable(err):
@@ -269,6 +269,15 @@ func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, e
 		entry = w.blame(ctx, entry, err, text, now)
 	}
 	return w.conclude(ctx, entry, func() error { return w.done(ctx, d) })
+}
+
+// text is what the ledger, the log and dead letters may say.
+func (w *worker) text(said string) string {
+	said = w.source.Secrets.Redact(said)
+	if w.options.Text == nil {
+		return said
+	}
+	return w.options.Text(said)
 }
 
 // blame counts a failure of the window and sets when it is tried again.
@@ -460,7 +469,7 @@ func (p *publication) unfit(r *events.Record) (reason string) {
 
 // bury dead-letters a record that cannot travel on. The same record read again is the same dead letter.
 func (p *publication) bury(r *events.Record, event events.Event, reason string) error {
-	dead := events.DeadLetter{Stage: events.StagePoll, Name: r.Source, Reason: p.worker.source.Secrets.Redact(reason), Attempts: 1, Subject: events.RawSubject(r), At: p.worker.now().UTC()}
+	dead := events.DeadLetter{Stage: events.StagePoll, Name: r.Source, Reason: p.worker.text(reason), Attempts: 1, Subject: events.RawSubject(r), At: p.worker.now().UTC()}
 	// The starts of many parts are together more than a message may hold.
 	if err := p.worker.raw.Offload(p.ctx, &event); err != nil {
 		return err

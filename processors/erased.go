@@ -20,11 +20,19 @@ func (r *Runner) keepErased(ctx context.Context) (wait func()) {
 	following.Go(func() { _ = r.erased.Follow(ctx) }) // it ends with the context alone
 	select {
 	case <-r.erased.Ready():
+		r.tellOfLeft(ctx)
 	case <-ctx.Done():
 	}
 	return func() {
 		stop()
 		following.Wait()
+	}
+}
+
+// tellOfLeft says when not all who were erased are gone.
+func (r *Runner) tellOfLeft(ctx context.Context) {
+	if gone, err := r.erased.AllGone(ctx); err == nil && !gone {
+		r.log.Warn("not everybody who was erased is gone from the streams: an erasure was ended, or is at work, or streams were restored from a backup that is older; run `parley forget --again`")
 	}
 }
 

@@ -22,6 +22,8 @@ type Eraser struct {
 	broker  *broker.Broker
 	erased  *broker.Erased
 	options EraserOptions
+	// remembered is the revision of what is remembered.
+	remembered uint64
 }
 
 // EraserOptions steer an Eraser; only Normalizers is required.
@@ -30,6 +32,8 @@ type EraserOptions struct {
 	Normalizers map[string]Normalizer
 	// Alias gives what the privacy policy makes of a value that it hashes, so that events that hold only that are found; nil: nothing.
 	Alias func(value string) string
+	// List remembers who was erased outside of the streams, too.
+	List Erasures
 	// Progress is told what is being done; nil is told nothing.
 	Progress func(what string)
 	Now      func() time.Time
@@ -121,7 +125,7 @@ func (e *Eraser) Erase(ctx context.Context, person []events.Identifier) (all Era
 		found := s.report()
 		all.add(&found)
 		if found.Empty() && !fresh && !more {
-			return all, e.broker.PurgeDone(ctx, broker.Replay)
+			return all, e.finish(ctx)
 		}
 		if round == maxLooks {
 			return all, errors.New("what is removed comes again and again: is a parley of an older version running? Stop it, and forget once more")
@@ -133,6 +137,14 @@ func (e *Eraser) Erase(ctx context.Context, person []events.Identifier) (all Era
 		}
 		s.clear()
 	}
+}
+
+// finish takes off the disk what a work queue is done with, and notes that nobody who was erased is left.
+func (e *Eraser) finish(ctx context.Context) error {
+	if err := e.broker.PurgeDone(ctx, broker.Replay); err != nil {
+		return err
+	}
+	return e.erased.Gone(ctx, e.remembered)
 }
 
 // maxLooks is far above what a running Parley needs: two, and one for each hand that held something.
@@ -153,12 +165,18 @@ func (e *Erasure) add(more *Erasure) {
 
 // remember remembers the digests that are new, waits until no processor works on by what it knew before, and tells whether there were any.
 func (e *Eraser) remember(ctx context.Context, s *search) (bool, error) {
-	if len(s.fresh) == 0 {
-		return false, nil
+	fresh := slices.Sorted(maps.Keys(s.fresh))
+	// The list comes first: what it knows and the streams do not is said at the next start.
+	if err := e.options.List.add(e.erased.KeyName(), fresh); err != nil {
+		return false, err
 	}
-	revision, err := e.erased.Remember(ctx, slices.Sorted(maps.Keys(s.fresh)), e.options.Now())
+	revision, err := e.erased.Remember(ctx, fresh, e.options.Now())
 	if err != nil {
 		return false, err
+	}
+	e.remembered = revision
+	if len(fresh) == 0 {
+		return false, nil
 	}
 	clear(s.fresh)
 	return true, e.awaitProcessors(ctx, revision)
@@ -366,9 +384,13 @@ type ref struct {
 	dataRef  string
 }
 
-// search begins with the given identifiers and what is remembered of all who were erased.
+// search begins with the given identifiers and what is remembered of all who were erased, in the streams and in the list.
 func (e *Eraser) search(ctx context.Context, person []events.Identifier) (*search, error) {
 	remembered, err := e.erased.Digests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := e.options.List.digests(e.erased.KeyName())
 	if err != nil {
 		return nil, err
 	}
@@ -377,6 +399,10 @@ func (e *Eraser) search(ctx context.Context, person []events.Identifier) (*searc
 	for digest := range remembered {
 		s.wanted[digest] = linked
 	}
+	for _, digest := range listed {
+		s.wanted[digest], s.fresh[digest] = linked, !remembered[digest]
+	}
+	maps.DeleteFunc(s.fresh, func(_ string, fresh bool) bool { return !fresh })
 	for _, id := range person {
 		s.want(id, given)
 	}

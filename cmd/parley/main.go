@@ -283,7 +283,8 @@ func (c *dlqDropCmd) Run(ctx context.Context) error {
 }
 
 type forgetCmd struct {
-	Visitor string `required:"" help:"The person's e-mail address, or id as a visitor or customer."`
+	Visitor string `help:"The person's e-mail address, or id as a visitor or customer."`
+	Again   bool   `help:"Whoever was forgotten before: after a backup was restored."`
 	Source  string `help:"Only in this source; an id needs it where there are several."`
 	DryRun  bool   `help:"Only say what would be erased."`
 	Yes     bool   `help:"Erase without asking."`
@@ -292,7 +293,7 @@ type forgetCmd struct {
 
 func (c *forgetCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
-		return a.Forget(ctx, app.ForgetRequest{Visitor: c.Visitor, Source: c.Source, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON}, os.Stdin)
+		return a.Forget(ctx, app.ForgetRequest{Visitor: c.Visitor, Again: c.Again, Source: c.Source, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON}, os.Stdin)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +24,10 @@ const (
 	// digestEntry begins the names of the others.
 	digestEntry = "digest."
 	// keyMark is where STATE says with which key its digests were made.
-	keyMark  = events.StateSubjects + ".key"
-	keyBytes = 32
+	keyMark = events.StateSubjects + ".key"
+	// erasedMark is where STATE says up to which revision of the bucket everybody who was erased is gone from the streams.
+	erasedMark = events.StateSubjects + ".erased"
+	keyBytes   = 32
 )
 
 // ErrKeyLost says that the installation's key is not the one that STATE's digests were made with.
@@ -33,20 +36,25 @@ var ErrKeyLost = errors.New("the installation's key is lost: the digests in " + 
 
 // DigestKey gives the installation's key. The first to ask makes it.
 func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
+	key, _, err := b.digestKey(ctx)
+	return key, err
+}
+
+func (b *Broker) digestKey(ctx context.Context) (key *events.DigestKey, name string, err error) {
 	bucket, err := b.Bucket(ctx, ErasedBucket)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	marks, err := b.Last(ctx, State, []string{keyMark})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	mark, marked := marks[keyMark]
 	if _, err := bucket.Get(ctx, keyEntry); errors.Is(err, ErrNotFound) && !marked {
 		key := make([]byte, keyBytes)
 		_, _ = rand.Read(key)                                                                        // never fails
 		if _, err := bucket.Set(ctx, keyEntry, key, 0); err != nil && !errors.Is(err, ErrConflict) { // another was first
-			return nil, err
+			return nil, "", err
 		}
 	}
 	entry, err := bucket.Get(ctx, keyEntry)
@@ -54,19 +62,24 @@ func (b *Broker) DigestKey(ctx context.Context) (*events.DigestKey, error) {
 		return nil, ErrKeyLost
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	sum := sha256.Sum256(append([]byte("parley installation key\n"), entry.Value...))
-	name := hex.EncodeToString(sum[:4])
+	name = keyName(entry.Value)
 	if !marked {
 		// Two who write it at once write the same.
 		if err := b.Publish(ctx, []Message{{Subject: keyMark, Data: []byte(name)}})[0].Err; err != nil {
-			return nil, fmt.Errorf("mark %s: %w", State, err)
+			return nil, "", fmt.Errorf("mark %s: %w", State, err)
 		}
 	} else if string(mark.Data) != name {
-		return nil, ErrKeyLost
+		return nil, "", ErrKeyLost
 	}
-	return events.NewDigestKey(entry.Value), nil
+	return events.NewDigestKey(entry.Value), name, nil
+}
+
+// keyName tells a key from others, and nothing else of it.
+func keyName(key []byte) string {
+	sum := sha256.Sum256(append([]byte("parley installation key\n"), key...))
+	return hex.EncodeToString(sum[:4])
 }
 
 // installationKey gives the key as it is; ErrNotFound before there is one.
@@ -89,11 +102,12 @@ type Erased struct {
 	bucket *Bucket
 	copy   *Copy
 	key    *events.DigestKey
+	name   string
 }
 
 // Erased opens it; Follow keeps it current.
 func (b *Broker) Erased(ctx context.Context) (*Erased, error) {
-	key, err := b.DigestKey(ctx)
+	key, name, err := b.digestKey(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +115,7 @@ func (b *Broker) Erased(ctx context.Context) (*Erased, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Erased{broker: b, bucket: bucket, copy: NewCopy(), key: key}, nil
+	return &Erased{broker: b, bucket: bucket, copy: NewCopy(), key: key, name: name}, nil
 }
 
 // Follow keeps it current until the context ends. Ready is closed once it knows what there was.
@@ -112,6 +126,9 @@ func (e *Erased) Ready() <-chan struct{} { return e.copy.Ready() }
 
 // Key is the installation's.
 func (e *Erased) Key() *events.DigestKey { return e.key }
+
+// KeyName tells the installation's key from others.
+func (e *Erased) KeyName() string { return e.name }
 
 // Revision is how far Follow is: what Remember gave a revision up to this is known.
 func (e *Erased) Revision() uint64 { return e.copy.mirror.revision() }
@@ -150,6 +167,63 @@ func (e *Erased) Remember(ctx context.Context, digests []string, at time.Time) (
 		}
 	}
 	return e.bucket.last(ctx)
+}
+
+// Unknown gives those of the digests that the bucket does not know, and the name of the key that it has: "" when it has none.
+func (b *Broker) Unknown(ctx context.Context, digests []string) (unknown []string, key string, err error) {
+	bucket, err := b.Bucket(ctx, ErasedBucket)
+	if err != nil {
+		return nil, "", err
+	}
+	entry, err := bucket.Get(ctx, keyEntry)
+	if errors.Is(err, ErrNotFound) {
+		return digests, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	for chunk := range slices.Chunk(digests, erasedAtOnce) {
+		subjects := make([]string, len(chunk))
+		for i, digest := range chunk {
+			subjects[i] = bucket.subject(digestEntry + digest)
+		}
+		found, err := b.Last(ctx, "KV_"+ErasedBucket, subjects)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, digest := range chunk {
+			if _, known := found[subjects[i]]; !known {
+				unknown = append(unknown, digest)
+			}
+		}
+	}
+	return unknown, keyName(entry.Value), nil
+}
+
+// erasedAtOnce is how many digests are asked for at once.
+const erasedAtOnce = 512
+
+// Gone notes in STATE that everybody who was erased up to a revision of the bucket is gone from the streams.
+func (e *Erased) Gone(ctx context.Context, revision uint64) error {
+	if err := e.broker.Publish(ctx, []Message{{Subject: erasedMark, Data: []byte(strconv.FormatUint(revision, 10))}})[0].Err; err != nil {
+		return fmt.Errorf("mark %s: %w", State, err)
+	}
+	return nil
+}
+
+// AllGone tells whether everybody who was erased, as far as Follow is, is gone from the streams, as STATE says: it does not after an erasure that
+// was ended, nor after STATE was restored from a backup that is older than one.
+func (e *Erased) AllGone(ctx context.Context) (bool, error) {
+	if e.Nobody() {
+		return true, nil
+	}
+	marks, err := e.broker.Last(ctx, State, []string{erasedMark})
+	if err != nil {
+		return false, err
+	}
+	m := marks[erasedMark]
+	until, _ := strconv.ParseUint(string(m.Data), 10, 64)
+	return until >= e.Revision(), nil
 }
 
 // Bury publishes a dead letter, unless DEAD has one of its message id, and takes it back, bytes and all, with what it refers to, when it is of a person who was erased: then the result says Erased. The look

@@ -16,7 +16,9 @@
 // where that says more; of links that are neither web nor mail addresses only the words stay. A picture is its alternative text. Scripts,
 // styles, comments and the head are no text. Outside <pre> white space is one space.
 //
-// No language is told: the libraries that guess it are large or not kept, and guess badly on short lines.
+// attributes.language is a BCP 47 tag in its canonical form (de-AT), where somebody said which language it is: of a message, the lang of its HTML
+// document; of a conversation, the visitor's locale among LiveChat's integration variables (facebook.locale). What is no known tag is none. No
+// language is guessed: the libraries that do it are large or not kept, and guess badly on short lines.
 //
 // # Limits
 //
@@ -24,10 +26,12 @@
 package content
 
 import (
+	"cmp"
 	"strings"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
+	"golang.org/x/text/language"
 
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/processors"
@@ -38,6 +42,9 @@ const (
 	AttributeText    = "text_html"    // of a message
 	AttributePreview = "preview_html" // of a conversation
 )
+
+// AttributeLanguage keeps what somebody said of a text's language.
+const AttributeLanguage = "language"
 
 const maxText = 1 << 20
 
@@ -58,8 +65,12 @@ func (enricher) Enrich(e events.Entity) error {
 	for i := range c.Messages {
 		m := &c.Messages[i]
 		convert(&m.Text, &m.Attributes, AttributeText)
+		if original, is := m.Attributes[AttributeText].(string); is {
+			tell(&m.Attributes, documentLanguage(original))
+		}
 	}
 	convert(&c.Preview, &c.Attributes, AttributePreview)
+	tell(&c.Attributes, visitorLanguage(c.Attributes))
 	return nil
 }
 
@@ -76,6 +87,55 @@ func convert(field *string, attributes *map[string]any, original string) {
 		*attributes = make(map[string]any, 1)
 	}
 	(*attributes)[original], *field = *field, text
+}
+
+// tell notes a language, if it is one and none is noted.
+func tell(attributes *map[string]any, said string) {
+	if _, told := (*attributes)[AttributeLanguage]; told || said == "" {
+		return
+	}
+	tag, err := language.Parse(strings.TrimSpace(said))
+	if err != nil || tag == language.Und {
+		return
+	}
+	if *attributes == nil {
+		*attributes = make(map[string]any, 1)
+	}
+	(*attributes)[AttributeLanguage] = tag.String()
+}
+
+// documentLanguage is what an HTML document says that it is written in. What its parts say is of the parts.
+func documentLanguage(source string) string {
+	if !strings.Contains(source, "lang") && !strings.Contains(source, "LANG") {
+		return ""
+	}
+	z := html.NewTokenizer(strings.NewReader(source))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return ""
+		case html.StartTagToken:
+			token := z.Token()
+			if token.DataAtom != atom.Html && token.DataAtom != atom.Body {
+				continue
+			}
+			if said := cmp.Or(attribute(token, "lang"), attribute(token, "xml:lang")); said != "" {
+				return said
+			}
+		}
+	}
+}
+
+// visitorLanguage is the locale of the profile that the visitor logged in with.
+func visitorLanguage(attributes map[string]any) string {
+	variables, _ := attributes["integration_variables"].([]any)
+	for _, v := range variables {
+		variable, _ := v.(map[string]any)
+		if value, is := variable["value"].(string); is && variable["key"] == "facebook.locale" {
+			return value
+		}
+	}
+	return ""
 }
 
 // isHTML tells HTML from text that has a < or an & in it.

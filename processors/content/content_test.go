@@ -29,6 +29,41 @@ func TestItKeepsTheContractOfEnrichers(t *testing.T) {
 	}, "messages.text", "preview")
 }
 
+func TestALanguageIsToldWhereSomebodySaysIt(t *testing.T) {
+	for name, c := range map[string]struct{ html, want string }{
+		"the document's":                    {`<html lang="de-at"><body>Servus</body></html>`, "de-AT"},
+		"its body's":                        {`<html><body lang='EN'>Hi<br></body></html>`, "en"},
+		"XHTML's":                           {`<html xml:lang="nb"><p>Hei</p></html>`, "nb"},
+		"a tag that was replaced":           {`<html lang="iw">x<br></html>`, "he"},
+		"an underscore instead of the dash": {`<html lang="pt_BR">x<br></html>`, "pt-BR"},
+		"no tag":                            {`<html lang="English, I think">x<br></html>`, ""},
+		"an unknown tag":                    {`<html lang="qx-ZZZZ">x<br></html>`, ""},
+		"undetermined":                      {`<html lang="und">x<br></html>`, ""},
+		"a part's":                          {`<p>Hello</p><p lang="fr">Bonjour</p>`, ""},
+		"none":                              {`<html><body>Hello<br></body></html>`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, _ := message(t, c.html).Attributes[content.AttributeLanguage].(string); got != c.want {
+				t.Errorf("%s: the language %q, want %q", c.html, got, c.want)
+			}
+		})
+	}
+}
+
+func TestTheVisitorsLocaleIsTheConversationsLanguage(t *testing.T) {
+	for locale, want := range map[string]string{"en_US": "en-US", "no_NO": "no-NO", "en_PI": "", "": "", "<script>": ""} {
+		c := &events.Conversation{Base: events.Base{Attributes: map[string]any{"integration_variables": []any{
+			map[string]any{"key": "facebook.name", "value": "nl_NL"}, map[string]any{"key": "facebook.locale", "value": locale}, "odd",
+		}}}}
+		if err := content.New().Enrich(c); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := c.Attributes[content.AttributeLanguage].(string); got != want {
+			t.Errorf("%s: %q, want %q", locale, got, want)
+		}
+	}
+}
+
 func TestHTMLBecomesTextAndTheOriginalStays(t *testing.T) {
 	for name, c := range map[string]struct{ html, want string }{
 		"breaks and paragraphs":        {"<p>Hello<br>there</p><p>Bye</p>", "Hello\nthere\n\nBye"},

@@ -37,7 +37,9 @@
 // # Limits
 //
 // Conversations alone, and only those with messages. No vendor gives both messages and figures of the same conversation, so
-// the definitions are those of the one document that defines them (cobrowser-csv.txt), and cannot be compared.
+// the definitions are those of the one document that defines them (cobrowser-csv.txt), and cannot be compared. LiveChat's and LiveAgent's reports have
+// averages of days (first_response_time, response_time; newAnswerAvgTime, chatPickupAvgTime), of which no document says from what to what they
+// are counted: their metric events stand beside these, and may differ.
 package timing
 
 import (

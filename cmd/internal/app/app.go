@@ -273,8 +273,16 @@ func (a *App) Process(ctx context.Context, b *broker.Broker, roles Roles, once t
 func (a *App) process(ctx context.Context, b *broker.Broker, roles Roles, once time.Time, tracing *ops.Tracing) (*Process, error) {
 	p := &Process{app: a, broker: b, sinks: make(map[string]*sinks.Runner), metrics: ops.NewMetrics(), tracing: tracing}
 	var err error
+	if roles.Process || roles.Sink {
+		if err := processors.Erasures(a.Config.ErasedFile).Check(ctx, b); err != nil {
+			return nil, err
+		}
+	}
 	if roles.Poll {
 		o := pollers.Options{OnceSince: once, Logger: a.Log, Observer: p.metrics, Tracer: tracing.Tracer()}
+		if a.privacy != nil {
+			o.Text = a.privacy.Text
+		}
 		if p.pollers, err = pollers.NewRunner(ctx, b, a.sources, o); err != nil {
 			return nil, err
 		}

@@ -23,6 +23,8 @@ import (
 type ForgetRequest struct {
 	// Visitor is an e-mail address, or the id of a visitor or customer.
 	Visitor string
+	// Again erases whoever was erased before and is there again, and nobody else unless a Visitor is named.
+	Again bool
 	// Source limits it to one source; an id needs it where there are several.
 	Source string
 	DryRun bool
@@ -58,7 +60,7 @@ func (a *App) Forget(ctx context.Context, q ForgetRequest, in *os.File) error {
 	}
 	defer b.Close()
 	eraser, err := processors.NewEraser(ctx, b, processors.EraserOptions{
-		Normalizers: a.processorOptions().Normalizers, Alias: a.alias(), Progress: func(what string) { a.Log.Debug(what) },
+		Normalizers: a.processorOptions().Normalizers, Alias: a.alias(), List: processors.Erasures(a.Config.ErasedFile), Progress: func(what string) { a.Log.Debug(what) },
 	})
 	if err != nil {
 		return err
@@ -90,8 +92,10 @@ func (a *App) person(q ForgetRequest) ([]events.Identifier, error) {
 		names = append(names, s.Settings.Name)
 	}
 	switch {
+	case value == "" && q.Again:
+		return nil, nil
 	case value == "":
-		return nil, fmt.Errorf("%w: --visitor: is empty; want an e-mail address, or the id of a visitor or customer", ErrUsage)
+		return nil, fmt.Errorf("%w: --visitor: is empty; want an e-mail address, or the id of a visitor or customer, or --again", ErrUsage)
 	case q.Source != "" && !slices.Contains(names, q.Source):
 		return nil, fmt.Errorf("%w: --source: is %q, want one of %s", ErrUsage, q.Source, strings.Join(names, ", "))
 	case strings.Contains(value, "@"):
@@ -169,6 +173,9 @@ func (a *App) printForgotten(ctx context.Context, found processors.Erasure, asJS
 	}
 	for _, u := range f.Unsearched {
 		fmt.Fprintf(&out, "%s\n", u)
+	}
+	if !dry && a.Config.ErasedFile == "" {
+		out.WriteString("should a backup that is older be restored, forget this person again; with PARLEY_ERASED_FILE, a file outside of what is restored, `parley forget --again` is enough\n")
 	}
 	_, err := fmt.Fprint(a.Out, printableLines(out.String()))
 	return err

@@ -88,6 +88,11 @@ func report(t *testing.T, vendor string, fields []simulated.Field, out *arrivals
 			t.Errorf("%s: %s (%s) is in no event", f.Endpoint, f.Name, strings.Join(f.Forms, " or "))
 		}
 	}
+	for endpoint, want := range documented[vendor] {
+		if c := tallies[endpoint]; c == nil || c.documented+c.secrets != want {
+			t.Errorf("%s: the simulator noted %+v; the document has %d fields", endpoint, c, want)
+		}
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "vendor\tendpoint\tfields\tarrived\tsecrets\tleaked")
 	for _, endpoint := range order {

@@ -53,6 +53,7 @@ type Config struct {
 	Privacy                       string   // the policy; "" is none
 	PrivacyKey                    settings.Secret
 	MessageEvents                 bool
+	ErasedFile                    string // the list of who was erased; "" is none
 	Sources                       []Source
 	Sinks                         []SinkConf
 

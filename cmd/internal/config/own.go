@@ -41,6 +41,7 @@ type variables struct {
 	Privacy         string          `env:"PRIVACY"`
 	PrivacyKey      settings.Secret `env:"PRIVACY_KEY"`
 	MessageEvents   bool            `env:"MESSAGE_EVENTS"`
+	ErasedFile      string          `env:"ERASED_FILE"`
 	Sources         []string        `env:"SOURCES"`
 	Sinks           []string        `env:"SINKS"`
 }
@@ -66,7 +67,7 @@ func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources,
 	c.LogFormat = v.LogFormat
 	c.Enrich = c.enrich(vars, v.Enrich)
 	c.GeoIPDB, c.Privacy, c.PrivacyKey = v.GeoIPDB, strings.TrimSpace(v.Privacy), v.PrivacyKey
-	c.MessageEvents = v.MessageEvents
+	c.MessageEvents, c.ErasedFile = v.MessageEvents, v.ErasedFile
 	if c.Privacy == "" && c.PrivacyKey.Reveal() != "" {
 		vars.Fault("PRIVACY_KEY", "has nothing to do without "+vars.Name("PRIVACY")+"; set that too, or take it out")
 	}

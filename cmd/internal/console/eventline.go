@@ -26,7 +26,7 @@ func EventLine(e events.Event, clear bool) string {
 		line += "  " + strings.Join(facts, ", ")
 	}
 	if !clear {
-		line = address.ReplaceAllString(line, "…@…")
+		line = maskAddresses(line)
 	}
 	return Printable(line)
 }

@@ -14,14 +14,24 @@ var (
 	personal = map[string]bool{
 		"email": true, "ip": true, "text": true, "preview": true, "comment": true, "answer": true, "city": true, "region": true,
 		"organization": true, "isp": true, "user_agent": true, "from": true, "to": true, "bcc": true, "transcript_url": true, "keywords": true,
-		"url": true, "referrer": true,
+		"url": true, "referrer": true, "subject": true, "phone": true, "username": true, "gender": true,
+		"first_name": true, "last_name": true, "firstname": true, "lastname": true, "system_name": true, "avatar_url": true,
 	}
 	freeForm = map[string]bool{"attributes": true, "custom_fields": true, "fields": true}
 	roles    = map[string]bool{"visitor": true, "requester": true, "agents": true, "agent": true, "author": true}
 )
 
-// Mask replaces personal data in an event's content by a mark; content that cannot be read is left out.
+// named are the kinds whose name is a person's.
+var named = map[events.Kind]bool{events.KindConversation: true, events.KindContact: true, events.KindAgent: true, events.KindPresence: true}
+
+// ofContact is all that shows of a contact, whose other fields are the vendor's and about a person.
+var ofContact = map[string]bool{"id": true, "vendor": true, "source": true, "vendor_id": true, "role": true, "created_at": true}
+
+// Mask replaces personal data in an event's content by a mark, and e-mail addresses in its ids; content that cannot be read is left out.
 func Mask(e *events.Event) {
+	for _, id := range []*string{&e.ID, &e.Subject, &e.PartitionKey} {
+		*id = maskAddresses(*id)
+	}
 	data := e.Data
 	if e.DataContentType == events.ContentMsgpack {
 		data, _ = events.DecodeMsgpack(data) // nil when it cannot be read
@@ -31,22 +41,25 @@ func Mask(e *events.Event) {
 		e.Data = nil
 		return
 	}
-	maskMap(content, false, e.Kind() == events.KindConversation || e.Kind() == events.KindContact)
+	if e.Kind() == events.KindContact {
+		for key, value := range content {
+			if !ofContact[key] {
+				content[key] = maskAll(value)
+			}
+		}
+	}
+	maskMap(content, named[e.Kind()] && content["of"] != "department")
 	e.DataContentType = events.ContentJSON
 	e.Data, _ = json.Marshal(content) // what was decoded encodes
 }
 
-func maskMap(m map[string]any, all, names bool) {
+func maskMap(m map[string]any, names bool) {
 	for key, value := range m {
 		switch {
-		case all || personal[key] || (names && (key == "name" || key == "subject")):
+		case personal[key] || names && key == "name" || freeForm[key] || roles[key] && isText(value):
 			m[key] = maskAll(value)
-		case freeForm[key]:
-			m[key] = maskAll(value)
-		case roles[key] && isText(value):
-			m[key] = masked
 		default:
-			maskIn(value, roles[key])
+			m[key] = maskIn(value, roles[key])
 		}
 	}
 }
@@ -56,25 +69,31 @@ func isText(value any) bool {
 	return is
 }
 
-func maskIn(value any, names bool) {
+func maskIn(value any, names bool) any {
 	switch v := value.(type) {
 	case map[string]any:
-		maskMap(v, false, names)
+		maskMap(v, names)
 	case []any:
-		for _, item := range v {
-			maskIn(item, names)
+		for i := range v {
+			v[i] = maskIn(v[i], names)
 		}
+	case string:
+		return maskAddresses(v)
 	}
+	return value
 }
+
+func maskAddresses(s string) string { return address.ReplaceAllString(s, "…@…") }
 
 // maskAll keeps the shape and none of the values.
 func maskAll(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
+		kept := make(map[string]any, len(v))
 		for key, inner := range v {
-			v[key] = maskAll(inner)
+			kept[maskAddresses(key)] = maskAll(inner)
 		}
-		return v
+		return kept
 	case []any:
 		for i := range v {
 			v[i] = maskAll(v[i])

@@ -59,7 +59,9 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request) {
 		live[name] = sinkLive{Delivered: s.Delivered, Failed: s.Failed, DeadLetters: s.DeadLetters, Failing: s.Failing, Owner: s.Owner}
 		if s.Failing || s.Failed > 0 {
 			l := live[name]
-			l.LastError = d.options.Loggable(s.LastError)
+			if l.LastError = d.options.Loggable(s.LastError); !d.guard.allowed(r) {
+				l.LastError = maskReason(l.LastError)
+			}
 			live[name] = l
 		}
 	}
@@ -68,7 +70,7 @@ func (d *Dashboard) overview(w http.ResponseWriter, r *http.Request) {
 		Status operator.Status     `json:"status"`
 		Live   map[string]sinkLive `json:"live"`
 		Series series              `json:"series"`
-	}{v.At, v.Status, live, d.memory.series(v)}, nil)
+	}{v.At, d.status(r, v.Status), live, d.memory.series(v)}, nil)
 }
 
 // sinkLive is what this process knows of a sink that it runs.
@@ -101,6 +103,7 @@ func (d *Dashboard) coverage(w http.ResponseWriter, r *http.Request) {
 	streams := make([]streamDays, len(found.Streams))
 	for i := range found.Streams {
 		c := operator.CoverageOf(name, &found.Streams[i])
+		c.Windows = d.reasons(r, c.Windows)
 		s := streamDays{Coverage: c, Snapshot: c.Snapshot, Days: c.Days(), Total: len(c.Windows)}
 		if n := len(s.Days); n > maxDays {
 			s.Days, s.More = s.Days[n-maxDays:], true
@@ -152,7 +155,7 @@ func (d *Dashboard) windows(w http.ResponseWriter, r *http.Request) {
 			list = append(list, window)
 		}
 	}
-	d.answer(w, r, map[string]any{"windows": list, "more": more}, nil)
+	d.answer(w, r, map[string]any{"windows": d.reasons(r, list), "more": more}, nil)
 }
 
 func rangeOf(from, to string) (r pollers.Range, err error) {

@@ -678,3 +678,25 @@ func hexQuery(s string) string {
 	}
 	return b.String()
 }
+
+func TestWhatErrorsQuoteIsForWhoMaySeeIt(t *testing.T) {
+	b := signed(t)
+	b.run(t)
+	day := time.Now().Add(-48 * time.Hour).UTC().Truncate(24 * time.Hour)
+	window := pollers.Window{Stream: "chats", From: day, To: day.Add(24 * time.Hour)}
+	b.read(t, pollers.Entry{
+		Window: window, State: pollers.StateFailed, Attempts: 3, Error: `answered 500: "customer Mauzi \"the cat\" Bianchi, ann@visitor.example"`, RetryAt: time.Now().Add(time.Hour),
+	})
+	b.bury(t, "agent=kim@harbour.example", "{}", `no id in "Mauzi"`)
+	span := "&from=" + window.From.Format(time.RFC3339) + "&to=" + window.To.Format(time.RFC3339)
+	for _, path := range []string{"/api/overview", "/api/coverage?source=eu", "/api/windows?source=eu&stream=chats" + span, "/api/dead", "/api/dead/1"} {
+		secret := regexp.MustCompile(`Mauzi|Bianchi|ann(@|=40)visitor|kim(@|=40)harbour`)
+		await(t, "what was read shows in "+path, func() bool {
+			_, _, answer := b.ask(t, http.MethodGet, path, "")
+			return secret.MatchString(answer)
+		})
+		if _, _, answer := b.ask(t, http.MethodGet, path, "", anonymous); secret.MatchString(answer) || !strings.Contains(answer, "“…”") {
+			t.Errorf("%s: who may not see personal data sees %s", path, answer)
+		}
+	}
+}
