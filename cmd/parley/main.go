@@ -37,6 +37,7 @@ type cli struct {
 	Backfill   backfillCmd   `cmd:"" help:"Read a past range, and follow it; any number at once."`
 	Reprocess  reprocessCmd  `cmd:"" help:"Normalise a source's stored records again, after an upgrade; only what differs becomes an event."`
 	Replay     replayCmd     `cmd:"" help:"Give stored events to one sink again."`
+	Dashboard  dashboardCmd  `cmd:"" help:"Serve the dashboard at PARLEY_HTTP_ADDR and play no role, on an external NATS; as the operator, it shows all of it."`
 	Pause      pauseCmd      `cmd:"" help:"Have a sink deliver nothing, wherever it runs; its backlog waits."`
 	Resume     resumeCmd     `cmd:"" help:"Have a paused sink go on."`
 	Dlq        dlqCmd        `cmd:"" help:"Dead letters: list, explain, replay, drop."`
@@ -184,6 +185,12 @@ func (c *replayCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
 		return a.Replay(ctx, app.ReplayRequest{Sink: c.Sink, From: c.From, To: c.To, Filter: c.Filter, Rate: c.Rate})
 	})
+}
+
+type dashboardCmd struct{}
+
+func (*dashboardCmd) Run(ctx context.Context) error {
+	return withApp(func(a *app.App) error { return lasting(a.RunDashboard(ctx)) })
 }
 
 type pauseCmd struct {

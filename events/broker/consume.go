@@ -65,10 +65,12 @@ type Consumer struct {
 // provisioner made it.
 func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, error) {
 	cfg := c.jetStream()
+	var differ differences
 	existing, err := b.consumer(ctx, c.Stream, c.Name)
 	if err == nil {
 		// Where a consumer began cannot be changed, and must not: it is its own from then on.
 		info := existing.CachedInfo().Config
+		differ = consumerDifferences(info, cfg)
 		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = info.DeliverPolicy, info.OptStartTime, info.OptStartSeq
 	}
 	if b.Provisions() {
@@ -76,6 +78,7 @@ func (b *Broker) Consumer(ctx context.Context, c ConsumerConfig) (*Consumer, err
 			_, err := b.js.CreateOrUpdateConsumer(ctx, c.Stream, cfg)
 			return err
 		})
+		err = explained(err, differ, fmt.Sprintf("nats consumer rm %s %s", c.Stream, c.Name))
 	} else if err == nil {
 		err = b.wants(cfg, existing.CachedInfo().Config)
 	}

@@ -59,7 +59,7 @@ func (b *Broker) digestKey(ctx context.Context) (key *events.DigestKey, name str
 	}
 	entry, err := bucket.Get(ctx, keyEntry)
 	if errors.Is(err, ErrNotFound) {
-		return nil, ErrKeyLost
+		return nil, "", ErrKeyLost
 	}
 	if err != nil {
 		return nil, "", err

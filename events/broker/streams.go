@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -77,20 +76,11 @@ func (b *Broker) provision(ctx context.Context) error {
 		}
 	}
 	for _, cfg := range b.bucketConfigs() {
-		if b.isBucket(ctx, "KV_"+cfg.Bucket, cfg.Description, cfg.TTL, cfg.Replicas) {
-			continue
-		}
-		if _, err := b.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
+		if err := b.provisionBucket(ctx, cfg); err != nil {
 			return fmt.Errorf("bucket %s: %w", cfg.Bucket, err)
 		}
 	}
-	objects := jetstream.ObjectStoreConfig{
-		Bucket: ObjectsBucket, Description: "data over 1 MiB, under its digest", Replicas: b.options.Replicas, TTL: b.objectTTL(),
-	}
-	if b.isBucket(ctx, "OBJ_"+objects.Bucket, objects.Description, objects.TTL, objects.Replicas) {
-		return nil
-	}
-	if _, err = b.js.CreateOrUpdateObjectStore(ctx, objects); err != nil {
+	if err := b.provisionObjects(ctx); err != nil {
 		return fmt.Errorf("object store %s: %w", ObjectsBucket, err)
 	}
 	return nil
@@ -135,15 +125,41 @@ func (b *Broker) Provisioned(ctx context.Context, patience time.Duration) error 
 	}
 }
 
-// isBucket tells whether the stream behind a bucket is there as it should be: one that is updated without need costs a write, and races
-// in the server with whoever makes a consumer of it.
-func (b *Broker) isBucket(ctx context.Context, stream, description string, ttl time.Duration, replicas int) bool {
-	s, err := b.stream(ctx, stream)
-	if err != nil {
-		return false
+func (b *Broker) provisionBucket(ctx context.Context, cfg jetstream.KeyValueConfig) error {
+	differ, there := b.differs(ctx, jetstream.StreamConfig{
+		Name: "KV_" + cfg.Bucket, Description: cfg.Description, Subjects: []string{"$KV." + cfg.Bucket + ".>"}, MaxAge: cfg.TTL,
+		MaxMsgsPerSubject: int64(cfg.History), Storage: cfg.Storage, Replicas: cfg.Replicas, Discard: jetstream.DiscardNew, AllowDirect: true,
+	})
+	if there && len(differ) == 0 {
+		return nil
 	}
-	c := s.CachedInfo().Config
-	return c.Description == description && c.MaxAge == ttl && c.Replicas == replicas
+	_, err := b.js.CreateOrUpdateKeyValue(ctx, cfg)
+	return explained(err, differ, "nats stream rm KV_"+cfg.Bucket)
+}
+
+func (b *Broker) provisionObjects(ctx context.Context) error {
+	cfg := jetstream.ObjectStoreConfig{
+		Bucket: ObjectsBucket, Description: "data over 1 MiB, under its digest", Storage: jetstream.FileStorage, Replicas: b.options.Replicas, TTL: b.objectTTL(),
+	}
+	differ, there := b.differs(ctx, jetstream.StreamConfig{
+		Name: "OBJ_" + cfg.Bucket, Description: cfg.Description, Subjects: []string{"$O." + cfg.Bucket + ".C.>", "$O." + cfg.Bucket + ".M.>"},
+		MaxAge: cfg.TTL, Storage: cfg.Storage, Replicas: cfg.Replicas, Discard: jetstream.DiscardNew, AllowDirect: true,
+	})
+	if there && len(differ) == 0 {
+		return nil
+	}
+	_, err := b.js.CreateOrUpdateObjectStore(ctx, cfg)
+	return explained(err, differ, "nats stream rm OBJ_"+cfg.Bucket)
+}
+
+// differs compares the stream behind a bucket, if it is there. One that is updated without need costs a write, and races in the server with
+// whoever makes a consumer of it.
+func (b *Broker) differs(ctx context.Context, want jetstream.StreamConfig) (differ differences, there bool) {
+	s, err := b.stream(ctx, want.Name)
+	if err != nil {
+		return nil, false
+	}
+	return streamDifferences(s.CachedInfo().Config, want), true
 }
 
 // objectTTL outlives every message that can refer to an object: each reference puts its object anew.
@@ -156,7 +172,7 @@ func (b *Broker) provisionStream(ctx context.Context, cfg jetstream.StreamConfig
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = b.js.CreateStream(ctx, cfg)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return err
+			return explained(err, nil, "")
 		}
 		existing, err = b.stream(ctx, cfg.Name)
 	}
@@ -167,20 +183,12 @@ func (b *Broker) provisionStream(ctx context.Context, cfg jetstream.StreamConfig
 		// Changing the number would move entities between partitions whose records are in flight.
 		cfg.SubjectTransform = existing.CachedInfo().Config.SubjectTransform
 	}
-	if isStream(existing.CachedInfo().Config, cfg) {
+	differ := streamDifferences(existing.CachedInfo().Config, cfg)
+	if len(differ) == 0 {
 		return nil
 	}
 	_, err = b.js.UpdateStream(ctx, cfg)
-	return err
-}
-
-// isStream tells whether a stream is as it should be, in what Parley sets; the server fills in the rest.
-func isStream(is, want jetstream.StreamConfig) bool {
-	return is.Description == want.Description && slices.Equal(is.Subjects, want.Subjects) && is.Retention == want.Retention &&
-		is.MaxAge == want.MaxAge && max(is.MaxBytes, 0) == max(want.MaxBytes, 0) && max(is.MaxMsgsPerSubject, 0) == max(want.MaxMsgsPerSubject, 0) &&
-		is.Discard == want.Discard && is.DiscardNewPerSubject == want.DiscardNewPerSubject && is.Storage == want.Storage &&
-		is.Replicas == want.Replicas && is.AllowDirect == want.AllowDirect && is.AllowAtomicPublish == want.AllowAtomicPublish &&
-		is.AllowMsgTTL == want.AllowMsgTTL && (want.Duplicates == 0 || is.Duplicates == want.Duplicates)
+	return explained(err, differ, "nats stream rm "+cfg.Name)
 }
 
 func (b *Broker) streamConfigs() []jetstream.StreamConfig {

@@ -53,6 +53,14 @@ func (a *App) RunRole(ctx context.Context, roles Roles) error {
 	return a.Run(ctx, roles)
 }
 
+// RunDashboard serves the dashboard and plays no role: it shows and does what its identity may.
+func (a *App) RunDashboard(ctx context.Context) error {
+	if a.Config.HTTPAddr == "" {
+		return settings.Faults{{Variable: "PARLEY_HTTP_ADDR", Want: "is empty; want where the dashboard is served, such as 127.0.0.1:8090"}}
+	}
+	return a.RunRole(ctx, Roles{})
+}
+
 // RunOnce reads everything that is due, delivers it and prints a summary.
 func (a *App) RunOnce(ctx context.Context) error {
 	if err := a.Missing(All()); err != nil {

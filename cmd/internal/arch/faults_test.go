@@ -58,9 +58,7 @@ func TestEachFaultOfTheTableHasTestsThatExist(t *testing.T) {
 		to     int
 	}{{"A", 16}, {"B", 7}, {"H", 5}} {
 		for n := 1; n <= group.to; n++ {
-			if row := fmt.Sprint(group.letter, n); row != "B4" { // a power cut, which no Go test can make
-				want = append(want, row)
-			}
+			want = append(want, fmt.Sprint(group.letter, n))
 		}
 	}
 	if !slices.Equal(rows, want) {
