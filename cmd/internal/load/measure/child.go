@@ -37,6 +37,8 @@ type job struct {
 	Profile    string `json:"profile"` // a file
 	// Delay is what the slow vendor takes for an answer.
 	Delay time.Duration `json:"delay"`
+	// Rate is how many chats a second the live vendor writes.
+	Rate float64 `json:"rate"`
 }
 
 // usage is what a process has used so far.
@@ -69,6 +71,9 @@ type outcome struct {
 	Count   int           `json:"count"`
 	Span    time.Duration `json:"span,omitempty"` // from a vendor's first request to its last answer
 	Message string        `json:"message,omitempty"`
+	// Arrivals are when an observer saw each chat; a vendor began to write at Began.
+	Arrivals arrivals  `json:"arrivals,omitempty"`
+	Began    time.Time `json:"began,omitzero"`
 }
 
 // Child tells whether these arguments are those of a child process, and gives its job.
