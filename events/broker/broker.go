@@ -134,12 +134,17 @@ func Attach(ctx context.Context, o Options) (*Broker, error) {
 	return b, b.useJetStream()
 }
 
+// queueLen is how many messages a subscription has room for, which it takes at once: every look-up makes one. It holds what one request may
+// give, MaxBatch or 1,024, several times. The client's default of 65,536 is half a MiB for each look-up and each consumer.
+const queueLen = 4096
+
 func (b *Broker) connectOptions() ([]nats.Option, error) {
 	log := b.options.Logger
 	opts := []nats.Option{
 		nats.Name("parley"), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second), nats.Timeout(5 * time.Second),
 		nats.IgnoreAuthErrorAbort(), // a server that is set up anew refuses for a while
+		nats.SyncQueueLen(queueLen),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("the NATS server is lost; waiting for it", "error", err.Error())

@@ -177,6 +177,7 @@ type Pipeline struct {
 	id     string // of this pipeline, which begins its messages' ids
 	sent   int
 	batch  []Message
+	since  time.Time // when the batch got its first message
 	bytes  int
 	flying chan error // the batch on its way; nil: none
 }
@@ -184,6 +185,9 @@ type Pipeline struct {
 const (
 	pipelineBatch = 256
 	pipelineBytes = 4 << 20
+	// pipelineLinger is how long a batch waits to be full while the server has nothing else to do: a vendor that answers slowly gives a record
+	// now and then, and each of them is news.
+	pipelineLinger = 20 * time.Millisecond
 	// atomicFrom is the number of messages from which one sync to disk for all is worth an atomic batch.
 	atomicFrom = 32
 )
@@ -194,7 +198,7 @@ func (b *Broker) Pipeline(ctx context.Context) *Pipeline {
 }
 
 // Send takes a message, whose header is the pipeline's from then on; its data must not change until Flush. A message without an id gets one. It
-// blocks while two batches are unfinished.
+// blocks while two batches are unfinished. What was sent last can wait for the next Send or Flush.
 func (p *Pipeline) Send(m Message) error {
 	if m.Header == nil {
 		m.Header = make(map[string][]string, 1)
@@ -203,12 +207,20 @@ func (p *Pipeline) Send(m Message) error {
 		p.sent++
 		m.Header[HeaderMsgID] = []string{p.id + "." + strconv.Itoa(p.sent)}
 	}
+	if len(p.batch) == 0 {
+		p.since = time.Now()
+	}
 	p.batch = append(p.batch, m)
 	p.bytes += len(m.Data)
-	if len(p.batch) < pipelineBatch && p.bytes < pipelineBytes {
+	if len(p.batch) < pipelineBatch && p.bytes < pipelineBytes && !p.overdue() {
 		return nil
 	}
 	return p.dispatch()
+}
+
+// overdue tells whether a batch that is not full goes all the same: nothing is on its way, and it has waited.
+func (p *Pipeline) overdue() bool {
+	return (p.flying == nil || len(p.flying) > 0) && time.Since(p.since) >= pipelineLinger
 }
 
 // Flush waits until every message is acknowledged.

@@ -25,6 +25,8 @@ type cli struct {
 	Pipeline pipelineCmd `cmd:"" help:"Measure each stage and the whole way from a simulated vendor to files, beside their ceilings."`
 	Fanout   fanoutCmd   `cmd:"" help:"Measure two sinks without a third, beside one that is alive and beside one that is dead; then each kind of sink and format."`
 	Scale    scaleCmd    `cmd:"" help:"Measure how much more several pollers fetch of a slow vendor than one."`
+	Memory   memoryCmd   `cmd:"" help:"Measure the memory of the whole way from a simulated vendor to files while records pass. Ctrl-C ends it with what was measured."`
+	Latency  latencyCmd  `cmd:"" help:"Measure how long a record takes from its arrival at the poller to a file's line and a webhook's request, at a steady rate."`
 }
 
 type fanoutCmd struct {
@@ -90,6 +92,61 @@ func (c *scaleCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	return report.Guard(c.Least)
+}
+
+type latencyCmd struct {
+	Rate   float64       `default:"2000" help:"Records a second (${default}), each at its time whatever became of those before it."`
+	For    time.Duration `default:"30s" help:"How long they come (${default})."`
+	Warm   time.Duration `default:"5s" help:"How much of it, at the start, is not measured (${default})."`
+	Server []string      `default:"external,embedded" enum:"external,embedded" help:"Where the NATS server is: external (a process of its own), embedded (${default})."`
+	Sync   []string      `default:"default,always" enum:"default,always" help:"When the server syncs its disk: default (every two minutes), always (${default})."`
+	Mode   string        `default:"binary" enum:"binary,structured,batch" help:"Of the webhook: binary, structured, batch (${default})."`
+	Most   time.Duration `help:"Fail if the p99 of a place is above."`
+}
+
+func (c *latencyCmd) Run(ctx context.Context, out *output) error {
+	if c.Rate < 1 || c.Rate > 100_000 || c.Warm < 0 || c.For <= c.Warm || c.For > 5*time.Minute {
+		return usageError{errors.New("--rate: want 1 to 100000; --for: want more than --warm and at most 5m")}
+	}
+	report, err := measure.Latency(ctx, measure.LatencyOptions{
+		Rate: c.Rate, For: c.For, Warm: c.Warm, Servers: c.Server, Syncs: c.Sync, Mode: c.Mode, Log: os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if err := out.print(report); err != nil {
+		return err
+	}
+	return report.Guard(c.Most)
+}
+
+type memoryCmd struct {
+	Records    int     `default:"2000000" help:"Records (${default}), 2 KiB each."`
+	Entities   int     `default:"200000" help:"Chats that they are of (${default})."`
+	Changed    int     `default:"10" help:"Percent of a chat's later records that changed (${default})."`
+	Steps      int     `default:"10" help:"How often it is looked (${default})."`
+	Server     string  `default:"external" enum:"external,embedded" help:"Where the NATS server is: external (a process of its own), embedded (${default})."`
+	Sync       string  `default:"default" enum:"default,always" help:"When the server syncs its disk: default (every two minutes), always (${default})."`
+	Cache      string  `help:"PARLEY_DEDUPE_CACHE of the process, such as 16MiB."`
+	MemProfile string  `name:"memprofile" help:"Folder for a profile of the heap at each step."`
+	Most       float64 `help:"Fail if the process had more MiB at any time."`
+}
+
+func (c *memoryCmd) Run(ctx context.Context, out *output) error {
+	if c.Records < 1000 || c.Entities < 8000 || c.Entities > c.Records || c.Changed < 0 || c.Changed > 100 || c.Steps < 1 || c.Steps > c.Records {
+		return usageError{errors.New("--records: want at least 1000; --entities: want 8000 to --records; --changed: want 0 to 100; --steps: want at least 1")}
+	}
+	report, err := measure.Memory(ctx, measure.MemoryOptions{
+		Records: c.Records, Entities: c.Entities, Changed: c.Changed, Steps: c.Steps,
+		Server: c.Server, Sync: c.Sync, Cache: c.Cache, Profiles: c.MemProfile, Log: os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if err := out.print(report); err != nil {
+		return err
+	}
+	return report.Guard(c.Most)
 }
 
 // report is what a command measured.

@@ -15,6 +15,38 @@ type Chats struct {
 	Start time.Time `json:"start"` // of the first
 	// Every is the time from one chat's start to the next one's.
 	Every time.Duration `json:"every"`
+	// Entities is how many chats there are, if there are fewer than records: they come again, and of those so many percent Changed.
+	Entities int `json:"entities,omitempty"`
+	Changed  int `json:"changed,omitempty"`
+}
+
+// record appends what a vendor answers for a place in time.
+func (c Chats) record(dst []byte, i int) []byte {
+	if c.Entities == 0 {
+		return c.Append(dst, i, 0)
+	}
+	version := 0
+	for reading := 1; reading <= i/c.Entities; reading++ {
+		version += c.edits(i%c.Entities, reading)
+	}
+	return c.Append(dst, i%c.Entities, version)
+}
+
+// edits is 1 when a chat differs from its reading before.
+func (c Chats) edits(chat, reading int) int {
+	if mix(uint64(reading*c.Entities+chat))%100 < uint64(c.Changed) {
+		return 1
+	}
+	return 0
+}
+
+// versions counts what differs among all records.
+func (c Chats) versions() int {
+	n := min(c.Entities, c.Count)
+	for i := c.Entities; i < c.Count; i++ {
+		n += c.edits(i%c.Entities, i/c.Entities)
+	}
+	return n
 }
 
 // ID is a chat's key.

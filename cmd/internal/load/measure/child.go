@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/metrics"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -37,12 +38,18 @@ type job struct {
 	Profile    string `json:"profile"` // a file
 	// Delay is what the slow vendor takes for an answer.
 	Delay time.Duration `json:"delay"`
+	// Rate is how many chats a second the live vendor writes.
+	Rate float64 `json:"rate"`
 }
 
 // usage is what a process has used so far.
 type usage struct {
 	CPU  time.Duration `json:"cpu"`
 	Peak int64         `json:"peak"` // bytes of resident memory at most
+	// Resident is that memory now; Live is what the last collection left of the heap, Heap its objects now.
+	Resident int64 `json:"resident,omitempty"`
+	Live     int64 `json:"live,omitempty"`
+	Heap     int64 `json:"heap,omitempty"`
 }
 
 func (u usage) minus(before usage) usage { return usage{CPU: u.CPU - before.CPU, Peak: u.Peak} }
@@ -54,11 +61,18 @@ func ownUsage() (u usage) {
 	// Of rusage's own peak a part is that of the process which started this one.
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
-		if text, is := strings.CutPrefix(line, "VmHWM:"); is {
-			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
+		name, text, _ := strings.Cut(line, ":")
+		kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
+		switch name {
+		case "VmHWM":
 			u.Peak = kib << 10
+		case "VmRSS":
+			u.Resident = kib << 10
 		}
 	}
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(samples)
+	u.Live, u.Heap = int64(samples[0].Value.Uint64()), int64(samples[1].Value.Uint64())
 	return u
 }
 
@@ -69,6 +83,9 @@ type outcome struct {
 	Count   int           `json:"count"`
 	Span    time.Duration `json:"span,omitempty"` // from a vendor's first request to its last answer
 	Message string        `json:"message,omitempty"`
+	// Arrivals are when an observer saw each chat; a vendor began to write at Began.
+	Arrivals arrivals  `json:"arrivals,omitempty"`
+	Began    time.Time `json:"began,omitzero"`
 }
 
 // Child tells whether these arguments are those of a child process, and gives its job.
@@ -124,6 +141,8 @@ func (j job) run(ctx context.Context, in io.Reader, out io.Writer) error {
 			switch word {
 			case "usage":
 				_ = say.Encode(outcome{Usage: ownUsage()})
+			case "heap":
+				_ = heapProfile(path) // without it there is a figure all the same
 			case "profile": // what comes now, into this file
 				stopProfile()
 				if stop, err := profile(path); err == nil {
@@ -156,6 +175,15 @@ func profile(path string) (stop func(), err error) {
 		pprof.StopCPUProfile()
 		_ = f.Close()
 	}, nil
+}
+
+// heapProfile writes what the last collection left, and who took it.
+func heapProfile(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("heap").WriteTo(f, 0), f.Close())
 }
 
 // child is a process that this one started.

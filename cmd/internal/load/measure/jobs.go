@@ -40,6 +40,12 @@ func (j job) prepare(ctx context.Context) (*work, error) {
 		return j.receiver()
 	case "slow vendor":
 		return j.slowVendor()
+	case "live vendor":
+		return j.liveVendor()
+	case "hook":
+		return j.hook()
+	case "tail":
+		return j.tail()
 	}
 	b, err := j.broker(ctx)
 	if err != nil {

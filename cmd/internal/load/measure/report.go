@@ -54,9 +54,6 @@ type Figure struct {
 	Server float64 `json:"server_us"`
 	// PeakMiB is the most memory of the process that was measured.
 	PeakMiB float64 `json:"peak_mib,omitempty"`
-	// P50 and P99 are delays in milliseconds.
-	P50 float64 `json:"p50_ms,omitempty"`
-	P99 float64 `json:"p99_ms,omitempty"`
 }
 
 // figure is a stage that took so long.
@@ -117,17 +114,9 @@ func (r Report) Table(w io.Writer) error {
 }
 
 func (r Run) table(w io.Writer) error {
-	delays := slices.ContainsFunc(r.Stages, func(f Figure) bool { return f.P99 > 0 })
 	header := []string{"stage", "records", "seconds", "records/s", "ratio", "by CPU", "of", "own µs", "server µs", "peak MiB"}
-	if delays {
-		header = []string{"stage", "records", "p50 ms", "p99 ms"}
-	}
 	var rows [][]any
 	for _, f := range r.Stages {
-		if delays {
-			rows = append(rows, []any{f.Stage, f.Records, round(f.P50, 1), round(f.P99, 1)})
-			continue
-		}
 		row := []any{f.Stage, f.Records, round(f.Seconds, 2), round(f.PerSecond, 0), "", "", f.Of, round(f.Own, 1), round(f.Server, 1), round(f.PeakMiB, 0)}
 		if f.Of != "" {
 			row[4], row[5] = fmt.Sprintf("%.2f", f.Ratio), fmt.Sprintf("%.2f", f.CPURatio)

@@ -55,7 +55,7 @@ func (v *vendor) export(w http.ResponseWriter, r *http.Request) {
 	first, end := v.Chats.between(from, to)
 	page := append(make([]byte, 0, 64<<10), "<chats>\n"...)
 	for i := first; i < end; i++ {
-		if page = append(v.Chats.Append(page, i, 0), '\n'); len(page) > 60<<10 {
+		if page = append(v.Chats.record(page, i), '\n'); len(page) > 60<<10 {
 			_, _ = w.Write(page) // an error is the poller's leaving
 			page = page[:0]
 		}
