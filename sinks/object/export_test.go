@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
@@ -16,8 +17,15 @@ func Steps() []string {
 	return names
 }
 
-// SetFault makes steps fail.
-func SetFault(s sinks.Sink, fault func(step string) error) { s.(*Sink).files.Fault = fault }
+// SetFault makes steps fail; it is asked by one goroutine at a time.
+func SetFault(s sinks.Sink, fault func(step string) error) {
+	var asking sync.Mutex
+	s.(*Sink).files.Fault = func(step string) error {
+		asking.Lock()
+		defer asking.Unlock()
+		return fault(step)
+	}
+}
 
 // SetPart changes the size of parts.
 func SetPart(s sinks.Sink, bytes int64) { s.(*Sink).part = bytes }
