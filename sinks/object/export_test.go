@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
 )
 
 // Steps names the steps of a commit.
@@ -49,3 +50,6 @@ func Sweep(ctx context.Context, s sinks.Sink, before time.Time) error {
 	o := s.(*Sink)
 	return o.sweep(ctx, o.prefix, before, o.ours)
 }
+
+// WrapSpool stands between the files and the disk.
+func WrapSpool(s sinks.Sink, wrap func(rolling.Spool) rolling.Spool) { s.(*Sink).files.Wrap = wrap }
