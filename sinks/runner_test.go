@@ -22,8 +22,8 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/internal/formattest"
-	"github.com/parley-stream/parley/sinks/internal/s3test"
 	"github.com/parley-stream/parley/sinks/object"
+	"github.com/parley-stream/parley/sinks/s3test"
 	"github.com/parley-stream/parley/sinks/sinktest"
 	"github.com/parley-stream/parley/sinks/webhook"
 )

@@ -98,7 +98,7 @@ func ConsumerName(key string) string { return "sink-" + key }
 // consume makes or finds the sink's durable consumer.
 func (r *Runner) consume(ctx context.Context, b beginning, fresh bool) (*broker.Consumer, error) {
 	config := broker.ConsumerConfig{
-		Stream: r.stream, Name: ConsumerName(r.key), Pinned: true, MaxAckPending: r.options.MaxAckPending, AckWait: r.options.AckWait,
+		Stream: r.stream, Name: ConsumerName(r.key), Pinned: true, Ahead: true, MaxAckPending: r.options.MaxAckPending, AckWait: r.options.AckWait,
 	}
 	if r.options.Replay {
 		config.Filters = []string{events.ReplaySubject(r.name, ">")}

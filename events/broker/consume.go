@@ -23,6 +23,8 @@ type ConsumerConfig struct {
 	AckWait       time.Duration
 	// Pinned consumers deliver to one process at a time, in stream order.
 	Pinned bool
+	// Ahead asks for the next messages while the last ones are worked on. They wait in this process, and are delivered already.
+	Ahead bool
 	// StartTime is where a new consumer begins; zero is the stream's first message.
 	StartTime time.Time
 	// New makes a new consumer begin with what comes after it.
@@ -190,7 +192,7 @@ func (c *Consumer) pulls() string {
 
 // take is Next.
 func (c *Consumer) take(ctx context.Context, limit int) ([]*Delivery, error) {
-	if c.wanted == 0 || time.Now().After(c.expires.Add(time.Second)) {
+	if c.wanted == 0 || c.lapsed() {
 		if err := c.request(limit); err != nil {
 			return nil, fmt.Errorf("pull from %s: %w", c.config.Name, err)
 		}
@@ -219,7 +221,23 @@ func (c *Consumer) take(ctx context.Context, limit int) ([]*Delivery, error) {
 	if err := c.checkPin(batch); err != nil {
 		return nil, err
 	}
+	if c.config.Ahead && len(batch) > 0 && c.wanted == 0 && c.request(limit) != nil {
+		c.wanted = 0 // the next call asks again, and tells
+	}
 	return batch, nil
+}
+
+// lapsed tells whether nothing more comes of the open request. What it gave may still wait for its turn here: asked again before that is taken, the server
+// would give ever more to one who is slow.
+func (c *Consumer) lapsed() bool { return time.Now().After(c.expires.Add(time.Second)) && !c.waits() }
+
+// waits tells whether a message is here that was not taken.
+func (c *Consumer) waits() bool {
+	if c.sub == nil {
+		return false
+	}
+	n, _, err := c.sub.Pending()
+	return err == nil && n > 0
 }
 
 // request asks the server for messages.
@@ -252,8 +270,11 @@ func (c *Consumer) request(limit int) (err error) {
 
 // receive gives the next message; nil when the server only said something about the request.
 func (c *Consumer) receive(ctx context.Context, patience time.Duration) (*Delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(patience, 0))
-	defer cancel()
+	if !c.waits() { // a timer for each message that is here already would cost more than taking it
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, max(patience, 0))
+		defer cancel()
+	}
 	m, err := c.sub.NextMsgWithContext(ctx)
 	if err != nil {
 		return nil, err

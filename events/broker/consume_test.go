@@ -212,6 +212,28 @@ func TestARequestGivesSixteenMebibytesAtMost(t *testing.T) {
 	wantSequences(t, "all of them", all, through(1, count))
 }
 
+func TestWhoAsksAheadHasTheNextMessagesWhileTheLastAreWorkedOn(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	c := shared(time.Minute)
+	c.Ahead = true
+	o := owner(t, b, c)
+	publishEvents(t, b, 60)
+	var all []*broker.Delivery
+	ahead := func() int { return int(stateOf(t, b, c).Unacked) - len(all) }
+	all = o.take(10)
+	eventually(t, "more are delivered", func() bool { return ahead() > 0 })
+	// One who is slow is not given ever more: its request has long lapsed, and what that gave still waits here.
+	<-time.After(4 * time.Second)
+	all = append(all, o.take(10)...)
+	eventually(t, "more are delivered again", func() bool { return ahead() > 0 })
+	if n := ahead(); n > 10 {
+		t.Errorf("%d wait here, want one request's", n)
+	}
+	all = append(all, o.take(40)...)
+	wantSequences(t, "all of them", all, through(1, 60))
+}
+
 func TestNextGivesNothingAfterAWhileAndEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
@@ -20,25 +21,31 @@ import (
 //	done/<path>/<name>.mark        the mark beside it, a hard link: it outlives what a loader does to the published file
 //	<dir>/<path>/<name>            published, by one rename out of pending: there is no moment in which it is in both or in neither, so
 //	                               the next owner knows by pending alone whether it was published, even when a loader has deleted it since
+//
+// Files are committed together, each step for all of them before the next: the disk is waited for a few times, and not a few times for each file.
 var steps = []struct {
-	name string
-	run  func(*Sink, *rolling.File) error
+	name   string
+	atOnce int
+	run    func(*Sink, *rolling.File) error
 }{
 	// The bytes are on the disk before the name says that they are.
-	{"sync", func(_ *Sink, out *rolling.File) error { return lossy(out.Spool.Sync()) }},
-	{"pending directory", func(s *Sink, out *rolling.File) error { return s.mkdir(s.pendingDir(out.Path)) }},
-	{"intend", func(s *Sink, out *rolling.File) error { return s.root.Rename(out.Temp, s.pending(nameOf(out))) }},
+	{"sync", syncs, func(_ *Sink, out *rolling.File) error { return lossy(out.Spool.Sync()) }},
+	{"pending directory", 1, func(s *Sink, out *rolling.File) error { return s.mkdir(s.pendingDir(out.Path)) }},
+	{"intend", 1, func(s *Sink, out *rolling.File) error { return s.root.Rename(out.Temp, s.pending(nameOf(out))) }},
 	// The intent is on the disk before the mark: a mark without an intent says "published".
-	{"sync intent", func(s *Sink, out *rolling.File) error { return lossy(s.sync(s.pendingDir(out.Path))) }},
-	{"done directory", func(s *Sink, out *rolling.File) error { return s.mkdir(s.doneDir(out.Path)) }},
+	{"sync intent", syncs, func(s *Sink, out *rolling.File) error { return lossy(s.sync(s.pendingDir(out.Path))) }},
+	{"done directory", 1, func(s *Sink, out *rolling.File) error { return s.mkdir(s.doneDir(out.Path)) }},
 	// The mark is on the disk before the file can be seen: once a loader can take it away, nothing else says that its events were written.
-	{"mark", func(s *Sink, out *rolling.File) error { return s.mark(nameOf(out)) }},
-	{"sync mark", func(s *Sink, out *rolling.File) error { return lossy(s.sync(s.doneDir(out.Path))) }},
-	{"directory", func(s *Sink, out *rolling.File) error { return s.mkdir(out.Path) }},
-	{"publish", func(s *Sink, out *rolling.File) error { return s.publish(nameOf(out)) }},
+	{"mark", 1, func(s *Sink, out *rolling.File) error { return s.mark(nameOf(out)) }},
+	{"sync mark", syncs, func(s *Sink, out *rolling.File) error { return lossy(s.sync(s.doneDir(out.Path))) }},
+	{"directory", 1, func(s *Sink, out *rolling.File) error { return s.mkdir(out.Path) }},
+	{"publish", 1, func(s *Sink, out *rolling.File) error { return s.publish(nameOf(out)) }},
 	// The file is there for good before its events are acknowledged.
-	{"sync directory", func(s *Sink, out *rolling.File) error { return lossy(s.sync(out.Path)) }},
+	{"sync directory", syncs, func(s *Sink, out *rolling.File) error { return lossy(s.sync(out.Path)) }},
 }
+
+// syncs is how many syncs the disk is given at once: it does them together.
+const syncs = 16
 
 // lossy marks the error of a sync: the kernel may have dropped what was not written, and a second sync would say that all is well.
 func lossy(err error) error {
@@ -52,18 +59,28 @@ func lossy(err error) error {
 func nameOf(out *rolling.File) string { return path.Join(out.Path, out.Name()) }
 
 // Commit implements rolling.Destination.
-func (s *Sink) Commit(_ context.Context, out *rolling.File) error {
-	for ; out.Done < len(steps); out.Done++ {
-		step := steps[out.Done]
-		err := s.fault(step.name)
-		if err == nil {
-			err = step.run(s, out)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+func (s *Sink) Commit(_ context.Context, files []*rolling.File) error {
+	for i, step := range steps {
+		due := slices.DeleteFunc(slices.Clone(files), func(out *rolling.File) bool { return out.Done != i })
+		err := rolling.Each(due, step.atOnce, func(out *rolling.File) error {
+			err := s.fault(step.name)
+			if err == nil {
+				err = step.run(s, out)
+			}
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", step.name, nameOf(out), err)
+			}
+			out.Done++
+			return nil
+		})
+		if err = errors.Join(err, s.syncParents()); err != nil {
+			return err
 		}
 	}
-	s.marks = append(s.marks, mark{name: nameOf(out), last: out.Last(), at: time.Now()})
+	for _, out := range files {
+		out.Durable = true
+		s.marks = append(s.marks, mark{name: nameOf(out), last: out.Last(), at: time.Now()})
+	}
 	return nil
 }
 
@@ -80,7 +97,7 @@ func (d *directory) mark(name string) error {
 func (d *directory) publish(name string) error {
 	switch _, err := d.root.Lstat(name); {
 	case errors.Is(err, fs.ErrNotExist):
-		return d.root.Rename(d.pending(name), name)
+		return d.move(name)
 	case err != nil:
 		return err
 	}
@@ -89,6 +106,19 @@ func (d *directory) publish(name string) error {
 		return err
 	}
 	return d.root.Remove(d.pending(name))
+}
+
+// move does so where nothing is. A loader may have removed the directory that it had emptied.
+func (d *directory) move(name string) error {
+	err := d.root.Rename(d.pending(name), name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	d.forget(path.Dir(name))
+	if err := errors.Join(d.mkdir(path.Dir(name)), d.syncParents()); err != nil {
+		return err
+	}
+	return d.root.Rename(d.pending(name), name)
 }
 
 // same reports an error unless two names are one file.
@@ -131,6 +161,7 @@ func (d *directory) republish(name string) error {
 		func() error { return d.mark(name) },
 		func() error { return d.sync(d.doneDir(dir)) },
 		func() error { return d.mkdir(dir) },
+		d.syncParents,
 		func() error { return d.publish(name) },
 		func() error { return d.sync(dir) },
 	} {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -40,6 +42,8 @@ type directory struct {
 	highest uint64
 	marks   []mark
 	temps   int
+	// made are the directories that are known to be there; parents are those in which one may not be on the disk yet.
+	made, parents map[string]bool
 	// fault stands before every step that touches the disk; tests make it fail.
 	fault func(step string) error
 }
@@ -67,7 +71,10 @@ func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{finder: finder{c.dir}, directory: directory{root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil }}, pruned: time.Now()}
+	s := &Sink{finder: finder{c.dir}, directory: directory{
+		root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil },
+		made: make(map[string]bool), parents: make(map[string]bool),
+	}, pruned: time.Now()}
 	if err := s.prepare(o); err != nil {
 		_ = s.release()
 		return nil, fmt.Errorf("directory %s: %w", c.dir, err)
@@ -85,7 +92,7 @@ func (d *directory) prepare(o sinks.Ownership) error {
 	if err := d.unshared(o.Sink); err != nil {
 		return err
 	}
-	if err := d.mkdir(d.state); err != nil {
+	if err := errors.Join(d.mkdir(d.state), d.syncParents()); err != nil {
 		return err
 	}
 	if err := d.acquire(); err != nil {
@@ -99,7 +106,7 @@ func (d *directory) prepare(o sinks.Ownership) error {
 			return err
 		}
 	}
-	if err := d.recover(); err != nil {
+	if err := errors.Join(d.syncParents(), d.recover()); err != nil {
 		return err
 	}
 	return d.readMarks()
@@ -289,7 +296,9 @@ func (s *Sink) prune(floor uint64, now time.Time) {
 		}
 		// What cannot be removed now is found again at the next start.
 		_ = s.root.Remove(s.done(m.name))
-		_ = s.root.Remove(s.doneDir(path.Dir(m.name))) // if it is empty
+		if dir := s.doneDir(path.Dir(m.name)); s.root.Remove(dir) == nil { // it was empty
+			s.forget(dir)
+		}
 	}
 	s.marks = kept
 }
@@ -303,10 +312,10 @@ func (d *directory) Create(out *rolling.File) error {
 	return err
 }
 
-// mkdir makes a directory and those above it, each synced in the one above. A symbolic link is refused: it could lead two paths into
+// mkdir makes a directory and those above it; syncParents is called after it. A symbolic link is refused: it could lead two paths into
 // one directory.
 func (d *directory) mkdir(dir string) error {
-	for i := 0; i < len(dir); {
+	for i := 0; i < len(dir) && !d.made[dir]; {
 		end := strings.IndexByte(dir[i:], '/')
 		if end < 0 {
 			end = len(dir) - i
@@ -321,21 +330,40 @@ func (d *directory) mkdir(dir string) error {
 }
 
 func (d *directory) mkdirOne(dir string) error {
-	err := d.root.Mkdir(dir, dirMode)
-	if err == nil {
-		return d.sync(path.Dir(dir))
+	if d.made[dir] {
+		return nil
 	}
-	if !errors.Is(err, fs.ErrExist) {
-		return err
+	if err := d.root.Mkdir(dir, dirMode); err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		info, err := d.root.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("%s is %s, want a directory", dir, info.Mode().Type())
+		}
 	}
-	info, err := d.root.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is %s, want a directory", dir, info.Mode().Type())
-	}
+	d.made[dir], d.parents[path.Dir(dir)] = true, true
 	return nil
+}
+
+// forget says that a directory may be gone, and those above it.
+func (d *directory) forget(dir string) {
+	for ; dir != "."; dir = path.Dir(dir) {
+		delete(d.made, dir)
+	}
+}
+
+// syncParents brings to the disk that there are the directories which mkdir has found or made: one that a process made may not be there yet, whoever
+// made it.
+func (d *directory) syncParents() error {
+	err := rolling.Each(slices.Collect(maps.Keys(d.parents)), syncs, d.sync)
+	if err == nil {
+		clear(d.parents)
+	}
+	return lossy(err)
 }
 
 func (d *directory) sync(dir string) error {

@@ -1,6 +1,8 @@
 package file
 
 import (
+	"sync"
+
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/internal/rolling"
 )
@@ -14,10 +16,16 @@ func Steps() []string {
 	return names
 }
 
-// SetFault makes steps fail.
+// SetFault makes steps fail; it is asked by one goroutine at a time.
 func SetFault(s sinks.Sink, fault func(step string) error) {
 	f := s.(*Sink)
-	f.fault, f.files.Fault = fault, fault
+	var asking sync.Mutex
+	f.files.Fault = func(step string) error {
+		asking.Lock()
+		defer asking.Unlock()
+		return fault(step)
+	}
+	f.fault = f.files.Fault
 }
 
 // Abandon ends a sink as the end of its process does: descriptors close, nothing else happens.

@@ -20,7 +20,7 @@ import (
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/file"
 	"github.com/parley-stream/parley/sinks/internal/formattest"
-	"github.com/parley-stream/parley/sinks/internal/rolling"
+	"github.com/parley-stream/parley/sinks/internal/rollingtest"
 	"github.com/parley-stream/parley/sinks/sinktest"
 )
 
@@ -286,29 +286,6 @@ func failAt(t *testing.T, query, step string) {
 	}
 }
 
-// disk has so much room; a write that does not fit is done in part.
-type disk struct{ room int64 }
-
-// fullSpool takes of the room only what its file grows by.
-type fullSpool struct {
-	rolling.Spool
-	disk *disk
-	end  int64
-}
-
-func (f *fullSpool) WriteAt(p []byte, at int64) (int, error) {
-	fits := min(int64(len(p)), f.end-at+f.disk.room)
-	n, err := f.Spool.WriteAt(p[:fits], at)
-	if grown := at + int64(n) - f.end; grown > 0 {
-		f.end += grown
-		f.disk.room -= grown
-	}
-	if err == nil && fits < int64(len(p)) {
-		err = syscall.ENOSPC
-	}
-	return n, err
-}
-
 // What decodes and encodes JSON again changes its spaces, the spelling of its numbers and strings, or the order of its keys.
 func TestLinesHoldTheDataByteForByte(t *testing.T) {
 	for name, data := range map[string]string{
@@ -342,8 +319,8 @@ func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
 		t.Run(variant, func(t *testing.T) {
 			dir := t.TempDir()
 			s := own(t, opener(t, dir, query+"&rotate_size=30KB"))
-			d := &disk{room: 100}
-			file.WrapSpool(s, func(spool rolling.Spool) rolling.Spool { return &fullSpool{Spool: spool, disk: d} })
+			d := &rollingtest.Disk{Room: 100}
+			file.WrapSpool(s, d.Wrap)
 			durable := map[uint64]bool{}
 			refused := 0
 			try := func(do func() ([]uint64, error)) bool {
@@ -355,7 +332,7 @@ func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
 					if refused++; refused > 5000 || !errors.Is(err, syscall.ENOSPC) {
 						t.Fatalf("refused %d times: %v", refused, err)
 					}
-					d.room += 777 // a little, so that the same bytes are written in part again and again
+					d.Room += 777 // a little, so that the same bytes are written in part again and again
 				}
 				return err == nil
 			}
@@ -625,6 +602,72 @@ func TestManyPathsAreOpenInTurn(t *testing.T) {
 	}
 	if got := sequences(t, dir); !slices.Equal(got, upTo(600)) {
 		t.Errorf("got %d events, want 600", len(got))
+	}
+}
+
+// A loader that moves files away may take the directories that it has emptied with them.
+func TestADirectoryThatALoaderRemovedIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := own(t, opener(t, dir, "path={kind}/{vendor}"))
+	for n := uint64(1); n <= 3; n++ {
+		if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(n, n)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := sequences(t, dir); !slices.Equal(got, []uint64{n}) {
+			t.Errorf("got %v, want %d", got, n)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "conversation")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Many files are committed together; one that cannot be published keeps none of the others from it for good.
+func TestFilesThatAreCommittedTogetherAreEachThereOnceAfterAFailure(t *testing.T) {
+	for _, step := range file.Steps()[1:] {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := own(t, opener(t, dir, "path={vendor}"))
+			at, seen := step, 0
+			file.SetFault(s, func(step string) error {
+				if step == at {
+					if seen++; seen == 20 {
+						return syscall.ENOSPC
+					}
+				}
+				return nil
+			})
+			var list []sinks.Item
+			for n := uint64(1); n <= 40; n++ {
+				e := sinktest.Event("x", n)
+				e.Vendor = fmt.Sprint("v", n)
+				list = append(list, sinks.Item{Sequence: n, Event: e})
+			}
+			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: list}); err != nil {
+				t.Fatal(err)
+			}
+			first, err := s.Flush(t.Context())
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("got %v", err)
+			}
+			second, err := s.Flush(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := sequences(t, dir); !slices.Equal(got, upTo(40)) || len(first)+len(second) != 40 {
+				t.Errorf("%d events, %d and %d durable; want 40", len(got), len(first), len(second))
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

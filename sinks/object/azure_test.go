@@ -5,12 +5,9 @@ package object_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -35,29 +32,12 @@ const (
 // startAzure runs Azurite, in memory, until the test ends.
 func startAzure(t *testing.T) (cloud, *container.Client) {
 	t.Helper()
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "tools", "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
+	program := tool(t, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("run npm ci in tools/azurite: %v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	server := exec.Command("node", program, "--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", port)
-	server.Dir, server.Stderr = t.TempDir(), os.Stderr
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
+	port := freePort(t)
+	run(t, "node", program, "--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", port)
 	c := cloud{
 		scheme: "azblob", address: "http://127.0.0.1:" + port, base: "/" + azureAccount, variables: map[string]string{"ACCOUNT_KEY": azureKey},
 	}

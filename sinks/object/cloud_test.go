@@ -98,33 +98,7 @@ func (c cloud) survivesCrashes(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			prefix := newPrefix()
 			open := c.open(t, c.address, prefix, "path={kind}")
-			late, asleep := own(t, open), true
-			object.SetFault(late, func(at string) error {
-				if at == step && asleep {
-					return errCrash
-				}
-				return nil
-			})
-			if _, err := late.Deliver(t.Context(), sinks.Batch{Items: items(1, 10)}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := late.Flush(t.Context()); !errors.Is(err, errCrash) {
-				t.Fatal(err)
-			}
-			s := own(t, open)
-			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(1, 15)}); err != nil {
-				t.Fatal(err)
-			}
-			asleep = false
-			if _, err := s.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := late.Flush(t.Context()); err != nil && !errors.Is(err, sinks.ErrReopen) {
-				t.Errorf("the late one: %v", err)
-			}
-			if got := c.sequences(t, prefix); !slices.Equal(got, upTo(15)) {
-				t.Errorf("got %v, want 1 to 15 once", got)
-			}
+			wakesLate(t, open, step, func() []uint64 { return c.sequences(t, prefix) })
 		})
 	}
 }

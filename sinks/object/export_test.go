@@ -2,9 +2,11 @@ package object
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
+	"github.com/parley-stream/parley/sinks/internal/rolling"
 )
 
 // Steps names the steps of a commit.
@@ -16,8 +18,15 @@ func Steps() []string {
 	return names
 }
 
-// SetFault makes steps fail.
-func SetFault(s sinks.Sink, fault func(step string) error) { s.(*Sink).files.Fault = fault }
+// SetFault makes steps fail; it is asked by one goroutine at a time.
+func SetFault(s sinks.Sink, fault func(step string) error) {
+	var asking sync.Mutex
+	s.(*Sink).files.Fault = func(step string) error {
+		asking.Lock()
+		defer asking.Unlock()
+		return fault(step)
+	}
+}
 
 // SetPart changes the size of parts.
 func SetPart(s sinks.Sink, bytes int64) { s.(*Sink).part = bytes }
@@ -41,3 +50,6 @@ func Sweep(ctx context.Context, s sinks.Sink, before time.Time) error {
 	o := s.(*Sink)
 	return o.sweep(ctx, o.prefix, before, o.ours)
 }
+
+// WrapSpool stands between the files and the disk.
+func WrapSpool(s sinks.Sink, wrap func(rolling.Spool) rolling.Spool) { s.(*Sink).files.Wrap = wrap }

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -23,31 +21,14 @@ import (
 // startGoogle runs fake-gcs-server, from a module of its own, until the test ends.
 func startGoogle(t *testing.T) cloud {
 	t.Helper()
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tool := exec.Command("go", "-C", filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "tools", "gcs"), "tool", "-n", "fake-gcs-server")
-	tool.Stderr = os.Stderr
-	binary, err := tool.Output()
+	build := exec.Command("go", "-C", tool(t, "gcs"), "tool", "-n", "fake-gcs-server")
+	build.Stderr = os.Stderr
+	binary, err := build.Output()
 	if err != nil {
 		t.Fatalf("build fake-gcs-server: %v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	server := exec.Command(strings.TrimSpace(string(binary)), "-scheme", "http", "-host", "127.0.0.1", "-port", port, "-backend", "memory", "-log-level", "error")
-	server.Stderr = os.Stderr
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
+	port := freePort(t)
+	run(t, strings.TrimSpace(string(binary)), "-scheme", "http", "-host", "127.0.0.1", "-port", port, "-backend", "memory", "-log-level", "error")
 	address := "http://127.0.0.1:" + port
 	for range 600 {
 		r, err := http.Post(address+"/storage/v1/b?project=test", "application/json", strings.NewReader(`{"name":"`+cloudBucket+`"}`))

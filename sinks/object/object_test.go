@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/internal/formattest"
+	"github.com/parley-stream/parley/sinks/internal/rollingtest"
 	"github.com/parley-stream/parley/sinks/object"
 	"github.com/parley-stream/parley/sinks/sinktest"
 )
@@ -221,36 +223,40 @@ func TestAnOwnerThatWakesTooLateWritesNothingTwice(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			prefix := newPrefix()
 			open := opener(t, endpoint, prefix, "path={kind}")
-			late := own(t, open)
-			asleep := true
-			object.SetFault(late, func(at string) error {
-				if at == step && asleep {
-					return errCrash
-				}
-				return nil
-			})
-			if _, err := late.Deliver(t.Context(), sinks.Batch{Items: items(1, 10)}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := late.Flush(t.Context()); !errors.Is(err, errCrash) {
-				t.Fatal(err)
-			}
-			s := own(t, open)
-			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(1, 15)}); err != nil {
-				t.Fatal(err)
-			}
-			asleep = false
-			before, err := s.Flush(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := late.Flush(t.Context()); err != nil && !errors.Is(err, sinks.ErrReopen) {
-				t.Errorf("the late one: %v", err)
-			}
-			if got := sequences(t, prefix); !slices.Equal(got, upTo(15)) {
-				t.Errorf("got %v, want 1 to 15 once; %d at the last", got, len(before))
-			}
+			wakesLate(t, open, step, func() []uint64 { return sequences(t, prefix) })
 		})
+	}
+}
+
+// wakesLate has an owner fall asleep at a step of a commit, and wake when another has written more.
+func wakesLate(t *testing.T, open sinks.Opener, step string, written func() []uint64) {
+	t.Helper()
+	late, asleep := own(t, open), true
+	object.SetFault(late, func(at string) error {
+		if at == step && asleep {
+			return errCrash
+		}
+		return nil
+	})
+	if _, err := late.Deliver(t.Context(), sinks.Batch{Items: items(1, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Flush(t.Context()); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	s := own(t, open)
+	if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(1, 15)}); err != nil {
+		t.Fatal(err)
+	}
+	asleep = false
+	if _, err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Flush(t.Context()); err != nil && !errors.Is(err, sinks.ErrReopen) {
+		t.Errorf("the late one: %v", err)
+	}
+	if got := written(); !slices.Equal(got, upTo(15)) {
+		t.Errorf("got %v, want 1 to 15 once", got)
 	}
 }
 
@@ -276,7 +282,7 @@ func TestFaultsOfTheServerAndTheNetworkLoseNothingAndWriteNothingTwice(t *testin
 	requests := map[string]func(*http.Request) bool{"a put": isPut, "a part": isPart, "the completion": isComplete, "the beginning of an upload": isBegin, "a claim or mark": isState}
 	faults := map[string]func(http.ResponseWriter, *http.Request, http.Handler){
 		"SlowDown": answer(http.StatusServiceUnavailable, "SlowDown"), "a lost reply": loseReply, "a reset": resetInTheMiddle, "a refusal": answer(http.StatusForbidden, "AccessDenied"),
-		"500": answer(http.StatusInternalServerError, "InternalError"),
+		"500": answer(http.StatusInternalServerError, "InternalError"), "no room": answer(http.StatusInsufficientStorage, "InsufficientStorage"),
 	}
 	for what, fits := range requests {
 		for name, do := range faults {
@@ -336,6 +342,79 @@ func meet(t *testing.T, f fault, inParts bool, times int) {
 	}
 	if left := uploads(t, prefix); len(left) > 0 {
 		t.Errorf("uploads are left: %q", left)
+	}
+}
+
+// Objects wait on the local disk until they are closed.
+func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
+	for variant, query := range map[string]string{"ndjson": "", "csv": "format=csv&compress=zstd", "parquet": "format=parquet"} {
+		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
+			prefix := newPrefix()
+			s := own(t, opener(t, endpoint, prefix, query+"&path={kind}&rotate_size=60KB"))
+			d := &rollingtest.Disk{Room: 100}
+			object.WrapSpool(s, d.Wrap)
+			durable := map[uint64]bool{}
+			refused := 0
+			try := func(do func() ([]uint64, error)) bool {
+				list, err := do()
+				for _, sequence := range list {
+					durable[sequence] = true
+				}
+				if err != nil {
+					if refused++; refused > 1000 || !errors.Is(err, syscall.ENOSPC) {
+						t.Fatalf("refused %d times: %v", refused, err)
+					}
+					d.Room += 7777
+				}
+				return err == nil
+			}
+			for batch := range slices.Chunk(items(1, 300), 100) {
+				for !try(func() ([]uint64, error) { return s.Deliver(t.Context(), sinks.Batch{Items: batch}) }) {
+				}
+			}
+			for !try(func() ([]uint64, error) { return s.Flush(t.Context()) }) {
+			}
+			if got := sequences(t, prefix); !slices.Equal(got, upTo(300)) || len(durable) != 300 || refused < 2 {
+				t.Errorf("%d events, %d durable, want 300; the disk was full %d times", len(got), len(durable), refused)
+			}
+		})
+	}
+}
+
+// Objects of many paths are committed at once; a store that refuses in the middle keeps what it has, and gets the rest later.
+func TestAStoreThatRefusesSomeOfManyObjectsGetsEachOnce(t *testing.T) {
+	for name, do := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){
+		"no room": answer(http.StatusInsufficientStorage, "InsufficientStorage"), "a refusal": answer(http.StatusForbidden, "AccessDenied"), "a lost reply": loseReply,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			prefix := newPrefix()
+			_, at := startProxy(t, fault{func(r *http.Request) bool { return isPut(r) && strings.Contains(r.URL.Path, "/v2") }, do}, 30)
+			s := own(t, opener(t, at, prefix, "path={vendor}"))
+			var list []sinks.Item
+			for n := uint64(1); n <= 30; n++ {
+				e := sinktest.Event("x", n)
+				e.Vendor = fmt.Sprint("v", n)
+				list = append(list, sinks.Item{Sequence: n, Event: e})
+			}
+			if _, err := s.Deliver(t.Context(), sinks.Batch{Items: list}); err != nil {
+				t.Fatal(err)
+			}
+			var durable []uint64
+			err := errors.New("not tried")
+			for attempt := 0; err != nil && attempt < 40; attempt++ {
+				var d []uint64
+				d, err = s.Flush(t.Context())
+				durable = append(durable, d...)
+			}
+			if slices.Sort(durable); err != nil || !slices.Equal(durable, upTo(30)) {
+				t.Fatalf("%v durable, %v", durable, err)
+			}
+			if got := sequences(t, prefix); !slices.Equal(got, upTo(30)) {
+				t.Errorf("got %v, want 1 to 30 once", got)
+			}
+		})
 	}
 }
 

@@ -11,7 +11,9 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/parley-stream/parley/sinks/internal/s3test"
+	"github.com/parley-stream/parley/sinks/s3test"
 )
 
 const (
@@ -183,3 +185,38 @@ func loseReply(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 }
 
 var errCrash = errors.New("the process ends here")
+
+// tool is where what lies below tools is.
+func tool(t *testing.T, parts ...string) string {
+	t.Helper()
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(append([]string{filepath.Dir(strings.TrimSpace(string(mod))), "tools"}, parts...)...)
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_ = l.Close()
+	return port
+}
+
+// run has a server run until the test ends.
+func run(t *testing.T, program string, arguments ...string) {
+	t.Helper()
+	process := exec.Command(program, arguments...)
+	process.Dir, process.Stderr = t.TempDir(), os.Stderr
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	})
+}

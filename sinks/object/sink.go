@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
@@ -35,6 +36,8 @@ const (
 	// partSize is that of a part, and what is put in one request; a larger one of an object that would have over 10,000 parts.
 	partSize = 8 << 20
 	maxParts = 10_000
+	// uploads is how many objects are committed at once.
+	uploads = 8
 )
 
 // Sink writes events into the objects of one prefix.
@@ -49,8 +52,9 @@ type Sink struct {
 	// highest is a sequence that the stream has reached.
 	highest uint64
 	// adopted are the claims of earlier owners whose objects are not there, by key.
-	adopted         map[string]string // the version
-	digests         map[*rolling.File]string
+	adopted map[string]string // the version
+	// noting is held by who notes a mark or claim while objects are committed.
+	noting          sync.Mutex
 	marked          map[string]uint64 // what the marks said at the beginning, by path
 	marks           []note
 	claims          []note
@@ -72,7 +76,7 @@ func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error)
 	}
 	s := &Sink{
 		store: store, finder: finder{c}, prefix: c.prefix, state: c.prefix + hidden + o.Sink + "/", spool: filepath.Join(c.spool, o.Sink), part: partSize, highest: o.LastSequence,
-		adopted: make(map[string]string), digests: make(map[*rolling.File]string), marked: make(map[string]uint64), pruned: time.Now(),
+		adopted: make(map[string]string), marked: make(map[string]uint64), pruned: time.Now(),
 	}
 	s.files = rolling.New(c.options, s)
 	if err := os.MkdirAll(s.spool, 0o700); err != nil {
@@ -223,7 +227,6 @@ func (s *Sink) Create(f *rolling.File) error {
 
 // Discard implements rolling.Destination.
 func (s *Sink) Discard(f *rolling.File) {
-	delete(s.digests, f)
 	_ = f.Spool.Close()
 }
 
@@ -291,8 +294,18 @@ var steps = []struct {
 	{"mark", (*Sink).mark},
 }
 
-// Commit implements rolling.Destination.
-func (s *Sink) Commit(ctx context.Context, f *rolling.File) error {
+// Commit implements rolling.Destination. What a store takes for an answer, the objects of different paths wait for together.
+func (s *Sink) Commit(ctx context.Context, files []*rolling.File) error {
+	return rolling.Each(files, uploads, func(f *rolling.File) error {
+		if err := s.commit(ctx, f); err != nil {
+			return fmt.Errorf("%s/%s: %w", f.Path, f.Name(), err)
+		}
+		f.Durable = true
+		return nil
+	})
+}
+
+func (s *Sink) commit(ctx context.Context, f *rolling.File) error {
 	for ; f.Done < len(steps); f.Done++ {
 		step := steps[f.Done]
 		err := s.files.Fault(step.name)
@@ -303,8 +316,14 @@ func (s *Sink) Commit(ctx context.Context, f *rolling.File) error {
 			return err
 		}
 	}
-	delete(s.digests, f)
 	return nil
+}
+
+// note notes a mark or claim; objects that are committed at once share them.
+func (s *Sink) note(notes *[]note, key string, f *rolling.File) {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	*notes = append(*notes, note{key, f.Last(), time.Now()})
 }
 
 func (s *Sink) sum(_ context.Context, f *rolling.File) error {
@@ -312,20 +331,20 @@ func (s *Sink) sum(_ context.Context, f *rolling.File) error {
 	if _, err := io.Copy(sum, io.NewSectionReader(f.Spool, 0, f.Size)); err != nil {
 		return fmt.Errorf("read the spool: %w", err)
 	}
-	s.digests[f] = hex.EncodeToString(sum.Sum(nil))
+	f.Digest = hex.EncodeToString(sum.Sum(nil))
 	return nil
 }
 
 func (s *Sink) claim(ctx context.Context, f *rolling.File) error {
 	key := fmt.Sprintf("%sclaims/%s/%020d", s.state, f.Path, f.After)
-	mine := claim{Name: f.Name(), SHA256: s.digests[f]}
+	mine := claim{Name: f.Name(), SHA256: f.Digest}
 	content, _ := json.Marshal(mine) // two strings always encode
 	err := s.put(ctx, key, content, true, "")
 	if errors.Is(err, errExists) {
 		err = s.contest(ctx, key, mine, content)
 	}
 	if err == nil {
-		s.claims = append(s.claims, note{key, f.Last(), time.Now()})
+		s.note(&s.claims, key, f)
 	}
 	return err
 }
@@ -356,7 +375,7 @@ func (s *Sink) contest(ctx context.Context, key string, mine claim, content []by
 func (s *Sink) create(ctx context.Context, f *rolling.File) error {
 	key := s.prefix + f.Path + "/" + f.Name()
 	format := s.files.Format()
-	u := upload{key: key, contentType: format.ContentType(), digest: s.digests[f], body: f.Spool, size: f.Size}
+	u := upload{key: key, contentType: format.ContentType(), digest: f.Digest, body: f.Spool, size: f.Size}
 	err := s.store.create(ctx, u, max(s.part, f.Size/maxParts+1))
 	if err == nil {
 		return nil
@@ -378,7 +397,7 @@ func (s *Sink) mark(ctx context.Context, f *rolling.File) error {
 	if err := s.put(ctx, key, nil, false, ""); err != nil {
 		return err
 	}
-	s.marks = append(s.marks, note{key, f.Last(), time.Now()})
+	s.note(&s.marks, key, f)
 	return nil
 }
 

@@ -51,10 +51,11 @@ var layers = []layer{
 
 	{packages: "sinks", code: []string{"events", "events/settings", "events/broker"}, tests: []string{"events/broker/...", "sinks/..."}},
 	{packages: "sinks/sinktest", code: []string{"events", "events/settings", "sinks"}},
+	{packages: "sinks/s3test"},
 	{packages: "sinks/internal/*", code: []string{"events", "sinks", "sinks/internal/..."}, tests: []string{"sinks/sinktest"}},
 	{
 		packages: "sinks/*", room: "sinks/sinktest",
-		code: []string{"events", "events/settings", "sinks", "sinks/internal/..."}, tests: []string{"sinks/sinktest"},
+		code: []string{"events", "events/settings", "sinks", "sinks/internal/..."}, tests: []string{"sinks/sinktest", "sinks/s3test"},
 	},
 
 	{packages: "cmd/internal/arch", tests: []string{"cmd/internal/...", "events/broker", "pollers/..."}},
@@ -79,7 +80,7 @@ var layers = []layer{
 	},
 	{packages: "cmd/internal/load", code: []string{"cmd/internal/load/measure"}},
 	{
-		packages: "cmd/internal/load/measure", code: []string{"cmd/internal/app", "cmd/internal/catalog", "cmd/internal/console", "events/...", "pollers", "processors", "sinks"},
+		packages: "cmd/internal/load/measure", code: []string{"cmd/internal/app", "cmd/internal/catalog", "cmd/internal/console", "events/...", "pollers", "processors", "sinks", "sinks/s3test"},
 	},
 	{
 		packages: "cmd/parley", tests: []string{"..."},

@@ -30,15 +30,16 @@ type cli struct {
 }
 
 type fanoutCmd struct {
-	Records int `default:"200000" help:"Records (${default}), 2 KiB each."`
-	Rounds  int `default:"5" help:"How often everything is measured, in turn; the medians are shown (${default})."`
+	Records int      `default:"200000" help:"Records (${default}), 2 KiB each."`
+	Rounds  int      `default:"5" help:"How often everything is measured, in turn; the medians are shown (${default})."`
+	Part    []string `default:"together,formats" enum:"together,formats" help:"What is measured: two sinks together, without and with a third; each kind of sink and format (${default})."`
 }
 
 func (c *fanoutCmd) Run(ctx context.Context, out *output) error {
 	if c.Records < 1000 || c.Rounds < 1 {
 		return usageError{errors.New("--records: want at least 1000; --rounds: want at least 1")}
 	}
-	report, err := measure.Fanout(ctx, measure.FanoutOptions{Records: c.Records, Rounds: c.Rounds, Log: os.Stderr})
+	report, err := measure.Fanout(ctx, measure.FanoutOptions{Records: c.Records, Rounds: c.Rounds, Parts: c.Part, Log: os.Stderr})
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func (f *Format) ContentType() string {
 
 // Encoder makes the bytes of one file. Equal events make equal bytes.
 type Encoder interface {
-	// Append takes an event, and appends to dst what is decided of the file. It does not keep the event.
+	// Append takes an event, and appends to dst what is decided of the file. It may keep the event, whose data never changes.
 	Append(dst []byte, e *events.Event) ([]byte, error)
 	// Finish appends the rest. The encoder takes nothing any more.
 	Finish(dst []byte) ([]byte, error)

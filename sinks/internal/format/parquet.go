@@ -1,6 +1,7 @@
 package format
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/parley-stream/parley/events"
 )
 
-// rowGroupBytes is how much of the values is gathered before they are written as a row group.
+// rowGroupBytes is how much of events is gathered before they are written as a row group.
 const rowGroupBytes = 8 << 20
 
 // parquetRows makes the rows of one kind.
@@ -95,32 +96,57 @@ func node(c *column) parquet.Node {
 	}
 }
 
-// parquetEncoder writes rows.
+// parquetEncoder keeps events until there is a row group of them: what a writer of rows needs for each column, however few rows there are, is much more
+// than the events themselves, and a sink has hundreds of files open.
 type parquetEncoder struct {
 	rows   *parquetRows
-	writer *parquet.GenericWriter[any]
+	writer *parquet.GenericWriter[any] // nil before the first row group
 	out    tail
-	held   int // of values that wait for their row group
+	events []events.Event
+	held   int // of events
 }
 
 func (f *Format) newParquet(kind events.Kind) *parquetEncoder {
-	e := &parquetEncoder{rows: f.parquetRows(kind)}
-	e.writer = parquet.NewGenericWriter[any](&e.out, e.rows.options...)
-	return e
+	return &parquetEncoder{rows: f.parquetRows(kind)}
 }
+
+// eventBytes is about what an event needs beside its data.
+const eventBytes = 3 << 9
 
 // Append implements Encoder.
 func (e *parquetEncoder) Append(dst []byte, event *events.Event) ([]byte, error) {
-	row := e.rows.of(event)
-	e.out.bytes = dst
-	_, err := e.writer.WriteRows([]parquet.Row{row})
-	e.held += e.rows.size()
-	if err == nil && e.held >= rowGroupBytes {
-		err = e.writer.Flush()
-		e.held = 0
+	e.events = append(e.events, *event)
+	e.held += len(event.Data) + eventBytes
+	if e.held < rowGroupBytes {
+		return dst, nil
 	}
-	e.rows.shrink()
+	e.begin(dst)
+	err := e.writeRows()
+	if err == nil {
+		err = e.writer.Flush()
+	}
 	return e.take(), err
+}
+
+// begin has what is written from now on appended to dst.
+func (e *parquetEncoder) begin(dst []byte) {
+	e.out.bytes = slices.Grow(dst, e.held)
+	if e.writer == nil {
+		e.writer = parquet.NewGenericWriter[any](&e.out, e.rows.options...) // one that is reset forgets the columns' paths
+	}
+}
+
+func (e *parquetEncoder) writeRows() error {
+	for i := range e.events {
+		row := e.rows.of(&e.events[i])
+		if _, err := e.writer.WriteRows([]parquet.Row{row}); err != nil {
+			return err
+		}
+		e.rows.shrink()
+	}
+	clear(e.events)
+	e.events, e.held = e.events[:0], 0
+	return nil
 }
 
 func (e *parquetEncoder) take() []byte {
@@ -131,9 +157,12 @@ func (e *parquetEncoder) take() []byte {
 
 // Finish implements Encoder.
 func (e *parquetEncoder) Finish(dst []byte) ([]byte, error) {
-	e.out.bytes = dst
-	err := e.writer.Close()
-	e.held = 0
+	e.begin(dst)
+	err := e.writeRows()
+	if err == nil {
+		err = e.writer.Close()
+	}
+	e.writer, e.events = nil, nil
 	return e.take(), err
 }
 
@@ -141,13 +170,15 @@ func (e *parquetEncoder) Finish(dst []byte) ([]byte, error) {
 func (e *parquetEncoder) Discard() {}
 
 // Held implements Encoder.
-func (e *parquetEncoder) Held() int { return e.held + parquetBytes }
+func (e *parquetEncoder) Held() int {
+	if e.writer == nil {
+		return e.held
+	}
+	return e.held + rowGroupBytes // what a writer has once had, it keeps
+}
 
 // Waiting implements Encoder.
 func (e *parquetEncoder) Waiting() int { return e.held }
-
-// parquetBytes is about what a writer has in memory beside the values.
-const parquetBytes = 3 << 19
 
 // of gives an event's row; it is good until the next.
 func (r *parquetRows) of(e *events.Event) parquet.Row {
@@ -158,11 +189,6 @@ func (r *parquetRows) of(e *events.Event) parquet.Row {
 	}
 	return r.row
 }
-
-// valueBytes is about what a value needs beside its text.
-const valueBytes = 8
-
-func (r *parquetRows) size() int { return len(r.arena) + len(r.row)*valueBytes }
 
 func (r *parquetRows) shrink() {
 	if cap(r.arena) > maxScratch {

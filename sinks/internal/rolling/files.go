@@ -3,9 +3,12 @@
 package rolling
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/parley-stream/parley/events"
@@ -14,10 +17,12 @@ import (
 )
 
 const (
-	maxOpen    = 256
+	maxOpen = 256
+	// maxClosing is how many files are closed before they are committed.
+	maxClosing = 64
 	bufferSize = 64 << 10
 	// maxHeld bounds what the open files have in memory.
-	maxHeld = 256 << 20
+	maxHeld = 48 << 20
 )
 
 // Destination is where closed files go.
@@ -26,8 +31,9 @@ type Destination interface {
 	Committed(ctx context.Context, path string) (Committed, error)
 	// Create makes an empty file to write to, and may note in it where it is.
 	Create(f *File) error
-	// Commit makes a file durable that was closed and is written. After an error it is called again for the same file.
-	Commit(ctx context.Context, f *File) error
+	// Commit makes files durable that were closed and are written, each of another path, and says so of each in Durable. After an error it
+	// is called again for those of which it did not, and perhaps for more.
+	Commit(ctx context.Context, files []*File) error
 	// Discard gives up a file that nobody will commit.
 	Discard(f *File)
 }
@@ -63,8 +69,9 @@ type Files struct {
 	known      map[group]*partition
 	open       map[*File]bool
 	held       int
-	// closing are files that get no more events, in the order in which they were closed. They are committed in that order: a name says
-	// that everything up to its last sequence is committed, so no later file of a path may be committed before an earlier one.
+	// closing are files that get no more events, in the order in which they were closed. Those of a path are committed in that order, one
+	// after the other: a name says that everything up to its last sequence is committed. Those of different paths are committed together:
+	// what waits for a disk or a server then waits once.
 	closing []*File
 	durable []uint64
 }
@@ -99,8 +106,11 @@ type File struct {
 	Spool Spool
 	// Size is how much is written.
 	Size int64
-	// Done counts the steps of the commit; it is the destination's.
-	Done int
+	// Done counts the steps of the commit, and Digest is that of the content; they are the destination's.
+	Done   int
+	Digest string
+	// Durable is what Commit says.
+	Durable bool
 
 	partition      *partition
 	extension      string
@@ -154,7 +164,7 @@ func (s *Files) Deliver(ctx context.Context, b sinks.Batch) ([]uint64, error) {
 // Flush implements sinks.Sink.
 func (s *Files) Flush(ctx context.Context) ([]uint64, error) {
 	err := s.resume(ctx)
-	for out := range s.open {
+	for _, out := range s.ordered(func(a, b *File) int { return cmp.Compare(a.First(), b.First()) }) {
 		s.close(out)
 	}
 	if err == nil {
@@ -234,13 +244,13 @@ func (s *Files) take(ctx context.Context, item *sinks.Item, now time.Time) error
 	if p.full(s.options.Size) {
 		s.close(out)
 	}
-	if s.held > maxHeld && len(s.open) > 0 {
-		s.close(s.largest())
+	if s.held > maxHeld {
+		s.relieve()
 	}
-	if len(s.closing) > 0 {
+	if len(s.closing) >= maxClosing {
 		return s.commit(ctx)
 	}
-	if len(out.buffer) >= bufferSize {
+	if p.out == out && len(out.buffer) >= bufferSize {
 		return s.write(out)
 	}
 	return nil
@@ -313,7 +323,9 @@ func dayOf(t time.Time) int {
 
 func (s *Files) create(ctx context.Context, p *partition, kind events.Kind, now time.Time) error {
 	if len(s.open) >= maxOpen {
-		s.close(s.quietest())
+		for _, out := range s.ordered(func(a, b *File) int { return a.touched.Compare(b.touched) })[:maxClosing] {
+			s.close(out)
+		}
 		if err := s.commit(ctx); err != nil {
 			return err
 		}
@@ -333,25 +345,19 @@ func (s *Files) create(ctx context.Context, p *partition, kind events.Kind, now 
 	return nil
 }
 
-func (s *Files) quietest() *File {
-	var found *File
-	for out := range s.open {
-		if found == nil || out.touched.Before(found.touched) {
-			found = out
-		}
-	}
-	return found
+// ordered gives the open files in an order.
+func (s *Files) ordered(order func(a, b *File) int) []*File {
+	return slices.SortedFunc(maps.Keys(s.open), order)
 }
 
-// largest gives the open file that holds most memory.
-func (s *Files) largest() *File {
-	var found *File
-	for out := range s.open {
-		if found == nil || out.held > found.held {
-			found = out
+// relieve closes those open files that hold most memory, until a quarter of what may be held is free.
+func (s *Files) relieve() {
+	for _, out := range s.ordered(func(a, b *File) int { return cmp.Compare(b.held, a.held) }) {
+		if s.held <= maxHeld*3/4 {
+			return
 		}
+		s.close(out)
 	}
-	return found
 }
 
 // closeOld closes files by age and by idleness.
@@ -364,31 +370,57 @@ func (s *Files) closeOld(ctx context.Context, now time.Time) error {
 	return s.commit(ctx)
 }
 
-// close lets a file get no more events.
+// close lets a file get no more events. What it holds in memory is on its way to the disk.
 func (s *Files) close(out *File) {
 	delete(s.open, out)
 	out.partition.out = nil
+	s.hold(out, 0)
 	s.closing = append(s.closing, out)
 }
 
 // commit makes every closed file durable, in order.
 func (s *Files) commit(ctx context.Context) error {
 	for len(s.closing) > 0 {
-		out := s.closing[0]
-		err := s.finish(out)
-		if err == nil {
-			err = s.destination.Commit(ctx, out)
+		batch, err := s.written()
+		if len(batch) > 0 {
+			commitErr := s.destination.Commit(ctx, batch)
+			s.settle(batch)
+			err = cmp.Or(commitErr, err)
 		}
 		if err != nil {
-			return fmt.Errorf("commit %s/%s: %w", out.Path, out.Name(), err)
+			return fmt.Errorf("commit: %w", err)
 		}
-		_ = out.Spool.Close() // what of it matters is durable
-		p := out.partition
-		p.committed = out.Last()
-		s.durable = append(s.durable, out.sequences...)
-		s.closing = s.closing[1:]
 	}
 	return nil
+}
+
+// written gives the first closed file of each path; of these, the ones before what could not be written.
+func (s *Files) written() (batch []*File, err error) {
+	paths := make(map[*partition]bool)
+	for _, out := range s.closing {
+		if paths[out.partition] {
+			continue
+		}
+		paths[out.partition] = true
+		if err := s.finish(out); err != nil {
+			return batch, fmt.Errorf("%s/%s: %w", out.Path, out.Name(), err)
+		}
+		batch = append(batch, out)
+	}
+	return batch, nil
+}
+
+// settle notes what of a batch is durable.
+func (s *Files) settle(batch []*File) {
+	for _, out := range batch {
+		if !out.Durable {
+			continue
+		}
+		_ = out.Spool.Close() // what of it matters is durable
+		out.partition.committed = out.Last()
+		s.durable = append(s.durable, out.sequences...)
+	}
+	s.closing = slices.DeleteFunc(s.closing, func(out *File) bool { return out.Durable })
 }
 
 // finish writes all that a closed file holds.
@@ -398,7 +430,6 @@ func (s *Files) finish(out *File) (err error) {
 			return fmt.Errorf("encode: %w: %w", sinks.ErrReopen, err)
 		}
 		out.encoder = nil
-		s.hold(out, 0)
 	}
 	if len(out.buffer) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/parley-stream/parley/sinks"
@@ -27,29 +28,32 @@ func (s *shelf) Create(f *rolling.File) error {
 	return err
 }
 
-func (s *shelf) Commit(_ context.Context, f *rolling.File) error {
-	s.taken = append(s.taken, f.Path+"/"+f.Name())
+func (s *shelf) Commit(_ context.Context, files []*rolling.File) error {
+	for _, f := range files {
+		s.taken = append(s.taken, f.Path+"/"+f.Name())
+		f.Durable = true
+	}
 	return nil
 }
 
 func (*shelf) Discard(f *rolling.File) { _ = f.Spool.Close() }
 
-// Parquet needs more than a megabyte for each open file.
 func TestWhatOpenFilesHoldInMemoryIsBounded(t *testing.T) {
 	o := rolling.ParseParameters("format=parquet&path={kind}/{vendor}", nil, func(want string) { t.Error(want) }).Options()
 	s := &shelf{dir: t.TempDir()}
 	files := rolling.New(o, s)
+	data := fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("a MiB of text. ", 1<<20/15))
 	most := 0
-	for n := uint64(1); n <= 220; n++ {
+	for n := uint64(1); n <= 120; n++ {
 		e := sinktest.Event("x", n)
-		e.Vendor = fmt.Sprint("v", n)
+		e.Vendor, e.Data = fmt.Sprint("v", n), data
 		if _, err := files.Deliver(t.Context(), sinks.Batch{Items: []sinks.Item{{Sequence: n, Event: e}}}); err != nil {
 			t.Fatal(err)
 		}
 		most = max(most, len(files.Unfinished()))
 	}
-	if most < 100 || most > 180 || len(s.taken) < 220-180 {
-		t.Errorf("at most %d files were open, %d committed; want about 170 open", most, len(s.taken))
+	if most < 20 || most > 60 || len(s.taken) < 120-60 {
+		t.Errorf("at most %d files of a MiB were open, %d committed; want about 48 open", most, len(s.taken))
 	}
 	files.Discard()
 }

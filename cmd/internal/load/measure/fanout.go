@@ -6,17 +6,27 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/sinks/s3test"
 )
 
 // FanoutOptions steer Fanout.
 type FanoutOptions struct {
 	Records int
 	Rounds  int
+	Parts   []string  // together, formats
 	Log     io.Writer // what is being done
 }
+
+// The parts of Fanout.
+const (
+	partTogether = "together" // two sinks without a third, beside one that is alive and beside one that is dead
+	partFormats  = "formats"  // each kind of sink and format by itself, beside a bare consumer
+)
 
 // Thirds are what the third of three sinks may be: what the other two do is measured beside each.
 const (
@@ -39,26 +49,53 @@ func Fanout(ctx context.Context, o FanoutOptions) (report Report, err error) {
 			return Report{}, err
 		}
 	}
-	p.figures = nil
-	var together, alone [][]Figure
-	for round := range o.Rounds {
-		figures, err := p.beside(ctx, round)
+	report.Machine = machine()
+	for _, part := range o.Parts {
+		measure := p.beside
+		if part == partFormats {
+			measure = p.eachSink
+		}
+		run, err := p.rounds(ctx, o.Rounds, measure)
 		if err != nil {
 			return Report{}, err
 		}
-		together = append(together, figures)
+		report.Runs = append(report.Runs, run)
 	}
-	for round := range o.Rounds {
-		figures, err := p.eachSink(ctx, round)
-		if err != nil {
-			return Report{}, err
-		}
-		alone = append(alone, figures)
-	}
-	report = Report{Machine: machine(), Runs: []Run{
-		{Server: s.server, Sync: s.sync, Stages: median(together)}, {Server: s.server, Sync: s.sync, Stages: median(alone)},
-	}}
 	return report, nil
+}
+
+// rounds measures the same several times.
+func (p *pipeline) rounds(ctx context.Context, n int, measure func(context.Context, int) ([]Figure, error)) (Run, error) {
+	var measured [][]Figure
+	for round := range n {
+		figures, err := measure(ctx, round)
+		if err != nil {
+			return Run{}, err
+		}
+		measured = append(measured, figures)
+	}
+	return Run{Server: p.server, Sync: p.sync, Stages: median(measured), Medians: ratios(measured)}, nil
+}
+
+// ratios compare the median throughput beside a third sink with that without one.
+func ratios(measured [][]Figure) (all []Ratio) {
+	first := typical(measured, 0)
+	for i, f := range measured[0] {
+		if f.Of == thirdNone {
+			all = append(all, Ratio{Stage: f.Stage, Of: f.Of, Ratio: typical(measured, i) / first})
+		}
+	}
+	return all
+}
+
+// typical is the median of a stage's throughputs.
+func typical(measured [][]Figure, stage int) float64 {
+	var all []float64
+	for _, figures := range measured {
+		all = append(all, figures[stage].PerSecond)
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }
 
 // beside measures the two once beside each third. The order turns from round to round: what the machine does meanwhile meets all of them.
@@ -124,6 +161,9 @@ func (p *pipeline) eachSink(ctx context.Context, round int) ([]Figure, error) {
 			}
 		}
 	}
+	if err := p.objects(ctx, round, measured); err != nil {
+		return nil, err
+	}
 	peer, err := p.peer(ctx)
 	if err != nil {
 		return nil, err
@@ -137,10 +177,28 @@ func (p *pipeline) eachSink(ctx context.Context, round int) ([]Figure, error) {
 	return figures, nil
 }
 
+// objects measures objects on an S3 server of this machine, which takes its own part of the processors.
+func (p *pipeline) objects(ctx context.Context, round int, measured func(Figure, error) error) error {
+	server, err := s3test.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	for _, format := range []string{"ndjson", "parquet"} {
+		name := fmt.Sprint("object", format, round)
+		at := fmt.Sprintf("s3://%s/%s?format=%s&endpoint=%s", s3test.Bucket, name, format, url.QueryEscape(server.Endpoint))
+		f, err := p.sinkAlone(ctx, "object "+format, name, at, false, "AWS_ACCESS_KEY_ID="+s3test.KeyID, "AWS_SECRET_ACCESS_KEY="+s3test.Secret)
+		if err := measured(f, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sinkAlone measures a sink that gets all events. One that acknowledges at once is done when all are settled, files when they are closed.
-func (p *pipeline) sinkAlone(ctx context.Context, stage, name, url string, settled bool) (Figure, error) {
+func (p *pipeline) sinkAlone(ctx context.Context, stage, name, url string, settled bool, environ ...string) (Figure, error) {
 	return p.measure(ctx, measurement{
-		stage: stage, records: p.emitted, job: job{Do: "play", Roles: "sink"}, environ: sinkVariables(name, url), done: delivered(ctx, name, settled), flush: !settled,
+		stage: stage, records: p.emitted, job: job{Do: "play", Roles: "sink"}, environ: append(environ, sinkVariables(name, url)...), done: delivered(ctx, name, settled), flush: !settled,
 	})
 }
 

@@ -35,6 +35,15 @@ type Run struct {
 	Server string   `json:"server,omitempty"` // external, embedded
 	Sync   string   `json:"sync,omitempty"`   // default, always
 	Stages []Figure `json:"stages"`
+	// Medians compare medians of several rounds.
+	Medians []Ratio `json:"medians,omitempty"`
+}
+
+// Ratio is a stage's throughput over that of another.
+type Ratio struct {
+	Stage string  `json:"stage"`
+	Of    string  `json:"of"`
+	Ratio float64 `json:"ratio"`
 }
 
 // Figure is one stage's.
@@ -123,7 +132,15 @@ func (r Run) table(w io.Writer) error {
 		}
 		rows = append(rows, row)
 	}
-	return console.Table(w, header, rows, nil)
+	if err := console.Table(w, header, rows, nil); err != nil {
+		return err
+	}
+	for _, m := range r.Medians {
+		if _, err := fmt.Fprintf(w, "%s: %.3f of %s, by the medians of records/s\n", m.Stage, m.Ratio, m.Of); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func round(x float64, digits int) string { return fmt.Sprintf("%.*f", digits, x) }

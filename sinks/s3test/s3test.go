@@ -1,4 +1,4 @@
-// Package s3test runs a real S3 server (versitygw) on loopback for tests, over a directory that goes with it.
+// Package s3test runs a real S3 server (versitygw) on loopback for tests and measurements, over a directory that goes with it.
 package s3test
 
 import (
