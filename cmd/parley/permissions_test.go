@@ -313,6 +313,13 @@ func TestNobodyGetsInWithoutAnIdentity(t *testing.T) {
 	if err == nil || !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("with one of another server: %v", err)
 	}
+	if err == nil || !strings.Contains(err.Error(), "PARLEY_NATS_CREDS") || !strings.Contains(err.Error(), "parley identities") {
+		t.Errorf("who is not let in is not told what to do: %v", err)
+	}
+	stranger := command(t, []string{"PARLEY_NATS_URL=" + url, "PARLEY_NATS_CREDS=" + seedOf(dir, broker.RoleSink)}, "provision").once(t, exitUsage)
+	if !strings.Contains(stranger.stderr.String(), "PARLEY_NATS_CREDS: is the identity of another role") {
+		t.Errorf("a sink that provisions is told: %s", stranger.stderr.String())
+	}
 	before, err := os.ReadFile(seedOf(dir, broker.RoleSink))
 	if err != nil {
 		t.Fatal(err)

@@ -190,6 +190,9 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 		if unparsable := (*url.Error)(nil); errors.As(err, &unparsable) {
 			return errors.New("connect to NATS: what is given as a URL is none") // the error holds the URL, and with it a password
 		}
+		if errors.Is(err, nats.ErrAuthorization) {
+			err = fmt.Errorf("%w; want PARLEY_NATS_CREDS to name an identity that this server knows, such as `parley identities` makes for each role", err)
+		}
 		if final := finalConnectError(err); final || ctx.Err() != nil {
 			return fmt.Errorf("PARLEY_NATS_URL: %s: %w", hosts(urls), err)
 		}

@@ -34,8 +34,12 @@ type pod struct {
 		Env []struct{ Name, Value string }
 	}
 	Volumes []struct {
-		Secret                struct{ SecretName string } `yaml:"secret"`
-		PersistentVolumeClaim struct{ ClaimName string }  `yaml:"persistentVolumeClaim"`
+		Secret struct {
+			SecretName string `yaml:"secretName"`
+		}
+		PersistentVolumeClaim struct {
+			ClaimName string `yaml:"claimName"`
+		} `yaml:"persistentVolumeClaim"`
 	}
 }
 
@@ -69,7 +73,7 @@ func TestTheBaseIsRendered(t *testing.T) {
 
 func TestTheExampleNamesImagesConfigMapsAndVolumesThatExist(t *testing.T) {
 	objects := rendered(t, "example")
-	pods := 0
+	pods, claims := 0, 0
 	for name, o := range objects {
 		if o.Metadata.Namespace != "parley" {
 			t.Errorf("%s: in the namespace %q", name, o.Metadata.Namespace)
@@ -88,13 +92,18 @@ func TestTheExampleNamesImagesConfigMapsAndVolumesThatExist(t *testing.T) {
 			}
 		}
 		for _, v := range o.Spec.Template.Spec.Volumes {
-			if claim := v.PersistentVolumeClaim.ClaimName; claim != "" && objects["PersistentVolumeClaim "+claim].Kind == "" {
+			claim := v.PersistentVolumeClaim.ClaimName
+			if claim == "" {
+				continue
+			}
+			claims++
+			if objects["PersistentVolumeClaim "+claim].Kind == "" {
 				t.Errorf("%s: claims %q, which is not there", name, claim)
 			}
 		}
 	}
-	if pods != 4 {
-		t.Errorf("%d containers; want those of four roles", pods)
+	if pods != 4 || claims != 1 {
+		t.Errorf("%d containers, %d volumes; want those of four roles, and the sink's files", pods, claims)
 	}
 }
 

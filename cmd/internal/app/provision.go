@@ -38,6 +38,9 @@ func Provision(ctx context.Context, environ []string, out, errout io.Writer) err
 		return err
 	}
 	defer b.Close()
+	if !b.Provisions() {
+		return settings.Faults{{Variable: "PARLEY_NATS_CREDS", Want: "is the identity of another role, which may make nothing; want the provisioner's, provisioner/nkey of `parley identities`"}}
+	}
 	err = b.Await(ctx, func(ctx context.Context) error { return a.provision(ctx, b, sources, destinations) })
 	if err != nil {
 		return fmt.Errorf("provision: %w", err)
