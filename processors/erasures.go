@@ -97,7 +97,7 @@ func (l Erasures) replace(content string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) // it is gone after the rename
+	defer func() { _ = os.Remove(temporary.Name()) }() // it is gone after the rename
 	_, err = temporary.WriteString(content)
 	err = errors.Join(err, temporary.Sync(), temporary.Close())
 	if err == nil {
