@@ -183,6 +183,9 @@ func (s *rows) scan() bool {
 	for s.at < len(data) {
 		switch s.state {
 		case beforeValue:
+			if s.scanSimple(data) {
+				continue
+			}
 			s.from = s.at
 			if s.state = inPlain; data[s.at] == '"' {
 				s.state = inQuotes
@@ -199,6 +202,25 @@ func (s *rows) scan() bool {
 		}
 	}
 	return false
+}
+
+// scanSimple passes over the values that are nothing but text in quotes with a separator behind, which nearly all are, without looking at
+// one byte after the other; false when it has passed over none.
+func (s *rows) scanSimple(data []byte) (passed bool) {
+	at, columns, values := s.at, s.row.columns, s.row.values
+	for at < len(data) && data[at] == '"' {
+		length := bytes.IndexByte(data[at+1:], '"')
+		behind := at + length + 2
+		if length < 0 || behind >= len(data) || data[behind] != s.sep {
+			break
+		}
+		if columns++; columns <= maxColumns {
+			values = append(values, span{at + s.gone, behind + s.gone})
+		}
+		at, passed = behind+1, true
+	}
+	s.at, s.row.columns, s.row.values = at, columns, values
+	return passed
 }
 
 // scanQuotes goes on inside quotes: done when the row has ended, more when the buffer ends too early to tell.

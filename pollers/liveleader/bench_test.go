@@ -3,14 +3,19 @@ package liveleader_test
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"runtime/metrics"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/pollers/internal/xmlsplit"
 	"github.com/parley-stream/parley/pollers/liveleader/liveleadersim"
 	"github.com/parley-stream/parley/pollers/simulated"
 )
@@ -65,4 +70,45 @@ func memory() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)
 	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
+}
+
+// BenchmarkSplitting shows how fast the simulator's export is split beside reading its tokens.
+func BenchmarkSplitting(b *testing.B) {
+	start := time.Date(2026, 10, 27, 15, 4, 5, 0, time.UTC)
+	sim := liveleadersim.New(simulated.Options{Chats: 2000, Days: 6, Start: start, Now: func() time.Time { return start }})
+	v := sim.Variables("")
+	q := url.Values{
+		"a": {"export"}, "email": {v["EMAIL"]}, "password": {v["PASSWORD"]},
+		"start": {start.AddDate(0, 0, -6).Format("2006-01-02T15:04:05.000-07:00")}, "stop": {start.Format("2006-01-02T15:04:05.000-07:00")},
+	}
+	w := httptest.NewRecorder()
+	sim.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://vendor.example/a/Srv?"+q.Encode(), nil))
+	body := w.Body.Bytes()
+	if w.Code != http.StatusOK || len(body) < 1<<20 {
+		b.Fatal(w.Code, len(body))
+	}
+	for name, split := range map[string]func(io.Reader) error{
+		"xml, xmlsplit": func(r io.Reader) error {
+			return xmlsplit.Scan(r, []string{"chats"}, "chat", func(events.Body) error { return nil })
+		},
+		"xml, encoding": func(r io.Reader) error {
+			for dec := xml.NewDecoder(r); ; {
+				if _, err := dec.RawToken(); err == io.EOF {
+					return nil
+				} else if err != nil {
+					return err
+				}
+			}
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := split(bytes.NewReader(body)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -235,7 +235,7 @@ func (r LatencyReport) Table(w io.Writer) error {
 	return console.Table(w, []string{"server", "sync", "a record is", "records", "p50 ms", "p99 ms", "max ms"}, rows, nil)
 }
 
-// Guard fails when of a hundred records more than one took longer to a sink's destination.
+// Guard fails when of a hundred records more than one came later to some place.
 func (r LatencyReport) Guard(most time.Duration) error {
 	var late []error
 	for _, run := range r.Runs {

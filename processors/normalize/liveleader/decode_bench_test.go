@@ -1,0 +1,48 @@
+package liveleader_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/parley-stream/parley/processors/normalize/liveleader"
+)
+
+// BenchmarkDecoding is a record's one decoding, into its canonical entity, beside what encoding/xml takes only to read the same bytes.
+func BenchmarkDecoding(b *testing.B) {
+	body, err := os.ReadFile("testdata/documented.xml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	body = bytes.TrimSpace(body)
+	r, normalize := record("7be0d1f4-21c9-4a6e-9f3b-5d2c80aa4e17", string(body)), liveleader.New()
+	for name, decode := range map[string]func() error{
+		"normalize": func() error {
+			_, err := normalize(r)
+			return err
+		},
+		"encoding/xml": func() error { return readXML(body) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := decode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func readXML(body []byte) error {
+	for d := xml.NewDecoder(bytes.NewReader(body)); ; {
+		if _, err := d.Token(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
