@@ -88,7 +88,7 @@ func (a *App) follow(ctx context.Context, b *broker.Broker, s *pollers.Source, r
 		if done == total {
 			progress.Close()
 			if failed > 0 {
-				_, _ = fmt.Fprintf(a.Err, "%d windows are read in part; `parley coverage %s` names them\n", failed, s.Settings.Name)
+				_, _ = fmt.Fprintf(a.Err, "%s read in part; `parley coverage %s` names them\n", console.Count(failed, "window is", "windows are"), s.Settings.Name)
 				return ErrReported
 			}
 			return nil
