@@ -43,6 +43,11 @@ func (a *App) Reprocess(ctx context.Context, r ReprocessRequest) error {
 	if r.DryRun {
 		return a.tryReprocess(ctx, b, q)
 	}
+	if !running { // this process will be the processor
+		if err := a.samePolicy(ctx, b); err != nil {
+			return err
+		}
+	}
 	if q, err = processors.Ask(ctx, b, q); err != nil {
 		return err
 	}
@@ -52,9 +57,6 @@ func (a *App) Reprocess(ctx context.Context, r ReprocessRequest) error {
 			return err
 		}
 		return nil // only the view ends
-	}
-	if err := a.samePolicy(ctx, b); err != nil {
-		return err // this process will be the processor
 	}
 	p, err := a.Process(ctx, b, Roles{Process: true}, time.Time{})
 	if err != nil {

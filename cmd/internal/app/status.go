@@ -80,7 +80,7 @@ func printStatus(w io.Writer, s *operator.Status, now time.Time) error {
 	for _, l := range s.Sources {
 		if l.Source != asked { // its streams have one budget together
 			asked = l.Source
-			fmt.Fprintf(&out, "source %s: %s in the last minute, %s\n", l.Source, console.Count(l.Requests, "request", "requests"), limitOf(l.Rate))
+			fmt.Fprintf(&out, "source %s: %s in the last whole minute, %s\n", l.Source, console.Count(l.Requests, "request", "requests"), limitOf(l.Rate))
 		}
 		fresh, unsettled := "never read", ""
 		if !l.FreshAt.IsZero() {

@@ -77,7 +77,7 @@ func TestStatusAndCoverageSayWhatIsReadAndWhatToDo(t *testing.T) {
 		"status": {
 			func(a *app.App) error { return a.ShowStatus(t.Context(), false) },
 			[]string{
-				"changed later", "1 of 1 at 1h, 1 of 1 at 24h, 0 of 1 at 72h", "source eu: 0 requests in the last minute, at most 3/s",
+				"changed later", "1 of 1 at 1h, 1 of 1 at 24h, 0 of 1 at 72h", "source eu: 0 requests in the last whole minute, at most 3/s",
 				"1 window could not be read, the newest 20261003T000000Z-20261004T000000Z after 3 attempts", "answered 500 Internal Server Error",
 				"1 window is partial", "1 window is due and no poller runs: start `parley poll` or `parley run`",
 			},
