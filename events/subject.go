@@ -193,6 +193,14 @@ func (p pattern) subject() string {
 	return EventSubjects + "." + strings.Join(tokens, ".")
 }
 
+func kindNames() string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
 func checkFilter(filter string, tokens []string) error {
 	if len(tokens) > 4 {
 		return fmt.Errorf("filter %q: want at most <kind>.<vendor>.<source>.<entity>", filter)
@@ -203,7 +211,7 @@ func checkFilter(filter string, tokens []string) error {
 		case t == "", strings.ContainsAny(t, "*>"):
 			return fmt.Errorf("filter %q: want tokens between dots, * for any one, > at the end for all", filter)
 		case i == 0 && !slices.Contains(Kinds(), Kind(t)):
-			return fmt.Errorf("filter %q: %q is no kind; want one of %v, * or >", filter, t, Kinds())
+			return fmt.Errorf("filter %q: %q is no kind; want one of %s, or * or >", filter, t, kindNames())
 		case (i == 1 || i == 2) && strings.Trim(t, nameChars) != "":
 			return fmt.Errorf("filter %q: %q is no name of a vendor or source; want a-z, 0-9 and -", filter, t)
 		case i == 3 && strings.Trim(t, nameChars+upperLetters+"_=~") != "":

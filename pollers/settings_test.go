@@ -229,6 +229,7 @@ func TestAMisspeltStreamAndAMissingSecretAreFaults(t *testing.T) {
 		p := &scripted{streams: []pollers.Stream{{Name: "chats"}, {Name: "reports/ratings"}}}
 		s := pollers.NewSource("eu", vars, func(_ pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller {
 			var own struct {
+				User string          `env:"USER" credential:"user"`
 				Key  settings.Secret `env:"API_KEY, required"`
 				More settings.Secret `env:"TOKEN"`
 			}
@@ -249,7 +250,7 @@ func TestAMisspeltStreamAndAMissingSecretAreFaults(t *testing.T) {
 	if faults != nil || len(s.Streams()) != 1 || s.Account != "acme/1" || s.Rate.Requests != 3 || s.Secrets.Redact("a key-key") != "a [redacted]" {
 		t.Errorf("the source is %+v, %v", s, faults)
 	}
-	if want := prefix + "API_KEY, " + prefix + "TOKEN"; s.Credential != want {
+	if want := prefix + "USER, " + prefix + "API_KEY, " + prefix + "TOKEN"; s.Credential != want {
 		t.Errorf("the variables to look at are %s; want %s", s.Credential, want)
 	}
 	if _, ok := s.Skew(); ok {

@@ -56,8 +56,8 @@ func NewSource(name string, vars *settings.Vars, open Open, log *slog.Logger) *S
 			return s.seen.versions(ctx, stream, keys)
 		},
 	})
-	for _, secret := range vars.SecretNames() {
-		s.Credential = strings.TrimPrefix(s.Credential+", "+vars.Name(secret), ", ")
+	for _, name := range vars.Credentials() {
+		s.Credential = strings.TrimPrefix(s.Credential+", "+vars.Name(name), ", ")
 	}
 	if vars.Faults() == nil {
 		s.checkStreams(vars)

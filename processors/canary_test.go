@@ -94,6 +94,7 @@ type changing struct {
 
 func (c *changing) Treat(e events.Entity) error { return c.policy.Load().Treat(e) }
 func (c *changing) Text(reason string) string   { return c.policy.Load().Text(reason) }
+func (c *changing) String() string              { return c.policy.Load().String() }
 
 // broken is an enricher that fails with what the entity says.
 type broken struct{}

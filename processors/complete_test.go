@@ -60,6 +60,9 @@ func TestAnEventThatWasPublishedBeforeItsEntryIsNotPublishedAgainAndIsCompletedW
 			drained(t, b)
 			raw(t, b, chat{ID: "c1"}, 3) // read again: it is the same
 			drained(t, b)
+			if said, err := processors.Policy(t.Context(), b); err != nil || said != processors.PolicyOf(options().Guard) {
+				t.Errorf("the processor says its policy is %q, %v", said, err)
+			}
 			all := emitted(t, b)
 			if len(all) != 2 {
 				t.Fatalf("%d events; want the conversation's and the entry's, once", len(all))

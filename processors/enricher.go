@@ -36,6 +36,8 @@ type Guard interface {
 	Treat(e events.Entity) error
 	// Text treats what is said about records in dead letters' reasons and in logs.
 	Text(reason string) string
+	// String names what it does, without secrets: who publishes stored events again must have one of the same name.
+	String() string
 }
 
 // The attributes that mark an event whose enrichment is not whole; their values are lists.

@@ -37,6 +37,8 @@ func constant(text string) preview {
 // guard drops the subject and refuses and hides what its words say.
 type guard struct{ refuses, hides string }
 
+func (g guard) String() string { return "refuse " + g.refuses }
+
 func (g guard) Treat(e events.Entity) error {
 	c := e.(*events.Conversation)
 	switch {

@@ -121,8 +121,10 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 func (r *Runner) Run(ctx context.Context) error {
 	partitions := 0
 	err := r.broker.Await(ctx, func(ctx context.Context) (err error) {
-		partitions, err = r.broker.Partitions(ctx)
-		return err
+		if partitions, err = r.broker.Partitions(ctx); err != nil {
+			return err
+		}
+		return r.markPolicy(ctx)
 	})
 	if err != nil {
 		return err

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 	_ "time/tzdata" // an image without a zone database still knows every zone
@@ -372,9 +374,7 @@ func withApp(run func(*app.App) error) error {
 // errReported fails the command when everything there is to say was said.
 var errReported = errors.New("failed")
 
-type usageError struct{ error }
-
-func usage(err error) error { return usageError{err} }
+func usage(err error) error { return fmt.Errorf("%w: %w", app.ErrUsage, err) }
 
 func main() { os.Exit(run()) }
 
@@ -397,7 +397,10 @@ func run() int {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("parley"), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Description("Live-chat vendors as one stream of CloudEvents on NATS JetStream. Configuration is by PARLEY_ variables; see the README."),
-		kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(durationFlag)),
+		kong.KindMapper(reflect.Int, kong.MapperFunc(numberFlag)), kong.KindMapper(reflect.Int64, kong.MapperFunc(numberFlag)),
+		kong.KindMapper(reflect.Uint64, kong.MapperFunc(numberFlag)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "parley:", err)
 		return exitFailed
@@ -410,19 +413,54 @@ func run() int {
 	return exitCode(command.Run())
 }
 
+// durationFlag reads a duration.
+func durationFlag(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("is %q, want a duration such as 90s, 15m or 24h", text)
+	}
+	target.SetInt(int64(d))
+	return nil
+}
+
+// numberFlag reads a whole number.
+func numberFlag(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("number", &text); err != nil {
+		return err
+	}
+	if target.CanUint() {
+		n, err := strconv.ParseUint(text, 10, target.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("is %q, want a whole number that is not negative", text)
+		}
+		target.SetUint(n)
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 10, target.Type().Bits())
+	if err != nil {
+		return fmt.Errorf("is %q, want a whole number", text)
+	}
+	target.SetInt(n)
+	return nil
+}
+
 // stopLimit is how long a stop may take before the process ends as it is.
 const stopLimit = 10 * time.Second
 
 func exitCode(err error) int {
 	var faults config.Faults
-	var wrong usageError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &faults):
 		fmt.Fprintf(os.Stderr, "parley: the configuration is not right:\n%v\n", faults)
 		return exitUsage
-	case errors.As(err, &wrong), errors.Is(err, app.ErrUsage):
+	case errors.Is(err, app.ErrUsage):
 		fmt.Fprintln(os.Stderr, "parley:", err)
 		return exitUsage
 	case errors.Is(err, errReported), errors.Is(err, app.ErrReported), errors.Is(err, context.Canceled):

@@ -194,12 +194,12 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 			err = fmt.Errorf("%w; want PARLEY_NATS_CREDS to name an identity that this server knows, such as `parley identities` makes for each role", err)
 		}
 		if final := finalConnectError(err); final || ctx.Err() != nil {
-			return fmt.Errorf("PARLEY_NATS_URL: %s: %w", hosts(urls), err)
+			return unreachable(urls, err)
 		}
-		b.options.Logger.Warn("NATS cannot be reached; trying again", "servers", hosts(urls), "error", err.Error())
+		b.options.Logger.Warn("NATS cannot be reached; trying again", "servers", hosts(urls), "error", said(err))
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("PARLEY_NATS_URL: %s: %w: %w", hosts(urls), err, ctx.Err())
+			return fmt.Errorf("%w%w", unreachable(urls, err), silent{ctx.Err()})
 		case <-time.After(pause):
 		}
 	}
@@ -208,6 +208,28 @@ func (b *Broker) connect(ctx context.Context, urls string, opts []nats.Option) e
 	}
 	return b.useJetStream()
 }
+
+// unreachable says what to look at when there is no connection.
+func unreachable(urls string, err error) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked) {
+		return fmt.Errorf("PARLEY_NATS_URL: %s refuses this login; look at PARLEY_NATS_CREDS, or at the user in the URL: %w", hosts(urls), err)
+	}
+	return fmt.Errorf("PARLEY_NATS_URL: %s cannot be reached: %s; is the address right, and does the server run?%w", hosts(urls), said(err), silent{err})
+}
+
+// said is why there is no connection, in the words of those who do not know the client.
+func said(err error) string {
+	if errors.Is(err, nats.ErrNoServers) {
+		return "nothing answers there"
+	}
+	return err.Error()
+}
+
+// silent is an error to steer by whose text is said already.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }
 
 // hosts are the servers without what may be secret in their URLs.
 func hosts(urls string) string {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,12 +29,12 @@ const startLimit = 2 * time.Minute // a store with millions of messages takes se
 
 func startEmbedded(o Options) (*embedded, error) {
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("PARLEY_DATA_DIR: %w", err)
+		return nil, unusable(o.DataDir, err)
 	}
 	// The store has no lock of its own: two servers would both acknowledge the same sequences.
 	lock, err := lockFile(filepath.Join(o.DataDir, "lock"))
 	if err != nil {
-		return nil, fmt.Errorf("PARLEY_DATA_DIR: %s: %w", o.DataDir, err)
+		return nil, unusable(o.DataDir, err)
 	}
 	e := &embedded{lock: lock, address: filepath.Join(o.DataDir, "address"), token: rand.Text()}
 	if err := e.start(o); err != nil {
@@ -47,7 +48,7 @@ func (e *embedded) start(o Options) (err error) {
 	sync := server.Options{SyncAlways: o.SyncInterval == 0, SyncInterval: o.SyncInterval}
 	e.Server, err = server.NewServer(&server.Options{
 		ServerName: "parley", Host: "127.0.0.1", Port: server.RANDOM_PORT, Authorization: e.token,
-		JetStream: true, StoreDir: filepath.Join(o.DataDir, "nats"),
+		JetStream: true, StoreDir: filepath.Join(o.DataDir, storeDir),
 		// Streams reserve their MaxBytes; what is really there, the disk says.
 		JetStreamMaxStore: 1 << 50, JetStreamMaxMemory: 1 << 30,
 		MaxPayload: maxPayload, SyncAlways: sync.SyncAlways, SyncInterval: sync.SyncInterval,
@@ -94,6 +95,23 @@ func readAddress(dataDir string) (string, error) {
 	}
 	return strings.TrimSpace(string(b)), nil
 }
+
+// unusable says that the embedded server cannot work in a directory.
+func unusable(dataDir string, err error) error {
+	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+		return fmt.Errorf("PARLEY_DATA_DIR: is %q, want a directory that this user can make and write: %w", dataDir, pathErr.Err)
+	}
+	return fmt.Errorf("PARLEY_DATA_DIR: %s: %w", dataDir, err)
+}
+
+// HasStore tells whether an embedded server has ever stored anything in a data directory, without making it.
+func HasStore(dataDir string) bool {
+	_, err := os.Stat(filepath.Join(dataDir, storeDir))
+	return err == nil
+}
+
+// storeDir is where the embedded server stores, within the data directory.
+const storeDir = "nats"
 
 func notRunning(dataDir string) error {
 	return fmt.Errorf("no parley is running with PARLEY_DATA_DIR %s; start `parley run` there, or set PARLEY_NATS_URL", dataDir)

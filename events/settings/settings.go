@@ -112,7 +112,7 @@ type Vars struct {
 	values      map[string]string // by name without the prefix
 	known       map[string]bool
 	secrets     []string
-	secretNames []string
+	credentials []string
 	faults      Faults
 }
 
@@ -161,6 +161,9 @@ func (v *Vars) Decode(target any) {
 
 func (v *Vars) decodeField(name string, field reflect.StructField, into reflect.Value) {
 	v.known[name] = true
+	if field.Type == reflect.TypeOf(Secret{}) || field.Tag.Get("credential") != "" {
+		v.credentials = append(v.credentials, name)
+	}
 	values := map[string]string{}
 	if value, ok := v.values[name]; ok && value != "" {
 		values[name] = value
@@ -168,7 +171,6 @@ func (v *Vars) decodeField(name string, field reflect.StructField, into reflect.
 	secret := field.Type == reflect.TypeOf(Secret{})
 	if secret {
 		v.known[name+"_FILE"] = true
-		v.secretNames = append(v.secretNames, name)
 		if !v.readSecretFile(name, values) {
 			return
 		}
@@ -250,8 +252,9 @@ func wanted(t reflect.Type) string {
 // Secrets are the values of every Secret decoded so far, for redaction.
 func (v *Vars) Secrets() []string { return v.secrets }
 
-// SecretNames are the variables of every Secret decoded so far, without the prefix.
-func (v *Vars) SecretNames() []string { return v.secretNames }
+// Credentials are the variables of every Secret decoded so far, and of every field with a tag `credential`, such as the user that a key
+// belongs to; without the prefix.
+func (v *Vars) Credentials() []string { return v.credentials }
 
 // Unknown adds a fault for every variable that no Decode knew. Call it once, at the end.
 func (v *Vars) Unknown() {

@@ -89,7 +89,7 @@ type Poller struct {
 // New makes the poller of a source.
 func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller {
 	var cfg struct {
-		User      string          `env:"USER, required"`
+		User      string          `env:"USER, required" credential:"user"`
 		APIKey    settings.Secret `env:"API_KEY, required"`
 		Separator string          `env:"SEPARATOR, default=;"`
 	}

@@ -72,7 +72,7 @@ type poller struct {
 // New makes the poller of one account; see the package comment for its variables.
 func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller {
 	var cfg struct {
-		Login  string          `env:"LOGIN, required"`
+		Login  string          `env:"LOGIN, required" credential:"user"`
 		APIKey settings.Secret `env:"API_KEY, required"`
 	}
 	vars.Decode(&cfg)

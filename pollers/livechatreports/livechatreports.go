@@ -97,7 +97,7 @@ type poller struct {
 // New makes the poller of one account.
 func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller {
 	var own struct {
-		AccountID    string          `env:"ACCOUNT_ID"`
+		AccountID    string          `env:"ACCOUNT_ID" credential:"user"`
 		Token        settings.Secret `env:"TOKEN, required"`
 		Distribution string          `env:"DISTRIBUTION, default=day"`
 		Method       string          `env:"METHOD, default=POST"`

@@ -72,7 +72,7 @@ type poller struct {
 // New makes the poller of one account.
 func New(s pollers.Settings, vars *settings.Vars, env pollers.Env) pollers.Poller {
 	var cfg struct {
-		Email    string          `env:"EMAIL, required"`
+		Email    string          `env:"EMAIL, required" credential:"user"`
 		Password settings.Secret `env:"PASSWORD, required"`
 		Overlap  time.Duration   `env:"OVERLAP, default=1h"`
 	}

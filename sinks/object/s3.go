@@ -90,6 +90,8 @@ func (s *s3Bucket) fail(ctx context.Context, what, key string, err error) error 
 				text = strings.ReplaceAll(text, secret, "[secret]")
 			}
 		}
+	} else if ctx.Err() == nil && strings.Contains(text, "get credentials") { // nothing was sent: the client says so in many words
+		text = "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of this machine"
 	}
 	wrapped := fmt.Errorf("%s %s: %s", what, s.place(key), text)
 	switch {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/catalog"
@@ -220,7 +221,12 @@ const startPatience = 10 * time.Second
 func (a *App) Attach(ctx context.Context) (*broker.Broker, error) {
 	reach := broker.Attach
 	if len(a.Config.NATS.URLs) > 0 {
-		reach = broker.Open
+		// A role waits for its server for ever; somebody who asked for something is told.
+		reach = func(ctx context.Context, o broker.Options) (*broker.Broker, error) {
+			ctx, cancel := context.WithTimeout(ctx, natsLimit)
+			defer cancel()
+			return broker.Open(ctx, o)
+		}
 	}
 	b, err := reach(ctx, a.brokerOptions())
 	if err != nil {
@@ -252,6 +258,7 @@ type Process struct {
 	again     []*sinks.Runner // of the same sinks, for what they are given again
 	metrics   *ops.Metrics
 	tracing   *ops.Tracing // nil: there are no traces
+	read      atomic.Bool  // Once has read everything that is due
 }
 
 // Process makes the roles. With a once time, the poller ends when everything that `run --once` reads was read after it.
@@ -426,7 +433,7 @@ func (p *Process) settle(ctx context.Context) error {
 			last, since = left, time.Now()
 		}
 		if time.Since(since) > 2*patience {
-			return fmt.Errorf("%d records are not processed and nothing moves; they stay in %s, and the log says why", left, broker.Raw)
+			return fmt.Errorf("%s not processed and nothing moves; they stay in %s, and the log says why", console.Count(left, "record is", "records are"), broker.Raw)
 		}
 		select {
 		case <-ctx.Done():
@@ -440,6 +447,26 @@ func (p *Process) settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaited says what is left to do when everything is read; "" when nothing is.
+func (p *Process) awaited(ctx context.Context) string {
+	if left, err := p.broker.Unprocessed(ctx); err != nil || left > 0 {
+		return console.Count(left, "record is", "records are") + " not processed yet"
+	}
+	var behind []string
+	for _, name := range slices.Sorted(maps.Keys(p.sinks)) {
+		state, err := p.broker.ConsumerState(ctx, broker.Events, sinks.ConsumerName(name))
+		if err != nil || state.Done() {
+			continue
+		}
+		text := fmt.Sprintf("sink %s has %s to deliver", name, console.Count(state.Pending+state.Unacked, "event", "events"))
+		if stats := p.sinks[name].Stats(); stats.Failing {
+			text += ", and fails: " + stats.LastError
+		}
+		behind = append(behind, text)
+	}
+	return strings.Join(behind, "; ")
 }
 
 // drain waits for a sink, but not for one that has been failing for some time without delivering anything.
@@ -486,6 +513,7 @@ func (p *Process) Once(ctx context.Context, watch func(context.Context)) (Report
 		if err := p.pollers.Run(ctx); err != nil {
 			return err
 		}
+		p.read.Store(true)
 		return p.settle(ctx)
 	})
 	if err != nil {
@@ -547,8 +575,8 @@ func (p *Process) Report(ctx context.Context) (Report, error) {
 				name, stats.Halt.Since.Local().Format(time.DateTime), name))
 		}
 		if stats.DeadLetters > 0 || stats.Failing {
-			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s (look at PARLEY_SINK_%s_URL): %d dead letters, last error: %s",
-				name, strings.ReplaceAll(strings.ToUpper(name), "-", "_"), stats.DeadLetters, stats.LastError))
+			r.SinkErrors = append(r.SinkErrors, fmt.Sprintf("sink %s (look at %s): %s, last error: %s",
+				name, config.SinkVariable(name, "URL"), console.Count(stats.DeadLetters, "dead letter", "dead letters"), stats.LastError))
 		}
 	}
 	return r, nil
@@ -620,7 +648,7 @@ func (r Report) Print(w io.Writer) error {
 		fmt.Fprintln(&text, "not delivered:", console.Printable(line))
 	}
 	if r.DeadLetters > 0 {
-		fmt.Fprintf(&text, "%d dead letters: their bytes and reasons are in the stream %s\n", r.DeadLetters, broker.Dead)
+		fmt.Fprintf(&text, "%s: `parley dlq ls` lists them, `parley dlq show NUMBER` says why and what to do\n", console.Count(r.DeadLetters, "dead letter", "dead letters"))
 	}
 	_, err := io.WriteString(w, text.String())
 	return err

@@ -114,10 +114,10 @@ func (a *App) follow(ctx context.Context, b *broker.Broker, s *pollers.Source, r
 func (a *App) tellRead(source string, n *rangeCount, before int, took time.Duration) error {
 	gaps := "no gaps"
 	if n.partial > 0 {
-		gaps = fmt.Sprintf("%d gaps: windows that are read in part, which `parley coverage %s` names", n.partial, source)
+		gaps = fmt.Sprintf("%s read in part, which `parley coverage %s` names", console.Count(n.partial, "window is", "windows are"), source)
 	}
-	_, err := fmt.Fprintf(a.Out, "%s: %d windows are read (%d of them were before) in %.1f s; they hold %d records, %s\n",
-		source, n.done, before, took.Seconds(), n.records, gaps)
+	_, err := fmt.Fprintf(a.Out, "%s: %s read (%d of them before) in %.1f s; they hold %s, %s\n",
+		source, console.Count(n.done, "window is", "windows are"), before, took.Seconds(), console.Count(n.records, "record", "records"), gaps)
 	if err == nil && n.partial > 0 {
 		return ErrReported
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/parley-stream/parley/cmd/internal/config"
 	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
@@ -46,9 +47,9 @@ func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
 	}
 	if b != nil {
 		defer b.Close()
-		for _, s := range a.sinks {
-			findings = append(findings, a.checkSink(ctx, b, s))
-		}
+	}
+	for _, s := range a.sinks {
+		findings = append(findings, a.checkSink(ctx, b, s))
 	}
 	ok := true
 	for _, f := range findings {
@@ -57,8 +58,7 @@ func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
 	if asJSON {
 		return ok, json.NewEncoder(a.Out).Encode(findings)
 	}
-	rows := make([][]any, len(findings))
-	for i, f := range findings {
+	for _, f := range findings {
 		word := "ok"
 		if f.Warning {
 			word = "warning"
@@ -66,9 +66,11 @@ func (a *App) Check(ctx context.Context, asJSON bool) (bool, error) {
 		if !f.OK {
 			word = "FAULT"
 		}
-		rows[i] = []any{word, f.What, f.Text}
+		if _, err := fmt.Fprintf(a.Out, "%-7s  %s: %s\n", word, f.What, console.Printable(f.Text)); err != nil {
+			return ok, err
+		}
 	}
-	return ok, console.Table(a.Out, []string{"", "what", "found"}, rows, nil)
+	return ok, nil
 }
 
 func (a *App) finding(what string, err error, text string) Finding {
@@ -122,6 +124,8 @@ func (a *App) checkSource(ctx context.Context, b *broker.Broker, s *pollers.Sour
 	if err := s.Poller.Check(ctx); err != nil {
 		if pollers.IsUnauthorized(err) {
 			err = fmt.Errorf("%w; look at %s", err, s.Credential)
+		} else {
+			err = fmt.Errorf("%w; if the vendor can be reached from here, look at %s", err, config.SourceVariable(s.Settings.Name, "URL"))
 		}
 		return a.finding(what, err, "")
 	}
@@ -156,9 +160,15 @@ func (a *App) checkSink(ctx context.Context, b *broker.Broker, s sink) Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	what := "sink " + s.settings.Name
+	if b == nil {
+		return Finding{What: what, OK: true, Warning: true, Text: "is not tried, because NATS cannot be reached"}
+	}
 	found, err := sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s)).Check(ctx)
 	if errors.Is(err, sinks.ErrBusy) {
 		return a.finding(what, nil, "is being written by a parley that is running")
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; look at %s", err, config.SinkVariable(s.settings.Name, "URL"))
 	}
 	return a.finding(what, err, cmp.Or(found, "can be written"))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/parley-stream/parley/cmd/internal/console"
@@ -80,14 +81,23 @@ func (a *App) RunOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A sink may write events to stdout; the summary is for a person.
-	if err := report.Print(a.Err); err != nil {
+	if err := report.Print(a.summaryTo()); err != nil {
 		return err
 	}
 	if !report.OK() {
 		return ErrReported
 	}
 	return nil
+}
+
+// summaryTo is where a command's results go: stdout, unless a sink writes events there, which a program reads.
+func (a *App) summaryTo() io.Writer {
+	for _, s := range a.sinks {
+		if s.settings.URL.Scheme == "stdout" {
+			return a.Err
+		}
+	}
+	return a.Out
 }
 
 // once reads what is due now and delivers it, showing how far it is.

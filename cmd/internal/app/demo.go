@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-stream/parley/cmd/internal/config"
 	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/pollers/simulated"
@@ -82,8 +83,9 @@ func (d *demo) environ(dir string) []string {
 	}
 	since := time.Now().AddDate(0, 0, -demoSimulation.Days-1).UTC().Format(time.DateOnly)
 	for _, name := range d.sims.names {
-		prefix := "PARLEY_SOURCE_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_") + "_"
-		environ = append(environ, prefix+"SINCE="+since, prefix+"INTERVAL=2s", prefix+"WINDOW=48h")
+		for variable, value := range map[string]string{"SINCE": since, "INTERVAL": "2s", "WINDOW": "48h"} {
+			environ = append(environ, config.SourceVariable(name, variable)+"="+value)
+		}
 	}
 	return environ
 }
@@ -126,7 +128,7 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	if err := d.verify(d.wanted(want)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(d.out, "\nThe files are in %s\n", d.files); err != nil {
+	if _, err := fmt.Fprintf(d.out, "\nThe files are in %s\n`parley dlq ls` and `parley tail` show this demo with PARLEY_DATA_DIR=%s\n", d.files, a.Config.DataDir); err != nil {
 		return err
 	}
 	if len(report.Failed) > 0 || len(report.SinkErrors) > 0 {
@@ -160,12 +162,21 @@ func (d *demo) run(ctx context.Context, dir string, once bool) error {
 	return web.run(ctx, live)
 }
 
-// showProgress draws a bar for each source until the context ends.
+// awaitedEvery is how often a run that has read everything says what it waits for.
+const awaitedEvery = 5 * time.Second
+
+// showProgress draws a bar for each source until the context ends, and then what is still to be done.
 func (p *Process) showProgress(ctx context.Context, progress *console.Progress) {
-	for {
+	for told := time.Now(); ; {
 		for _, s := range p.app.sources {
 			if now, ok := p.pollers.Glance(s); ok {
 				progress.Set(s.Settings.Name, int64(now.Done), int64(now.Done+now.Left))
+			}
+		}
+		if p.read.Load() && time.Since(told) > awaitedEvery {
+			told = time.Now()
+			if what := p.awaited(ctx); what != "" && ctx.Err() == nil {
+				_, _ = fmt.Fprintln(progress, "everything is read; "+console.Printable(what))
 			}
 		}
 		select {

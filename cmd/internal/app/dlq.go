@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func (a *App) ListDead(ctx context.Context, f DeadFilter, asJSON bool) error {
 	if err := checkDead(&f); err != nil {
 		return err
 	}
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,10 +49,38 @@ func (a *App) ListDead(ctx context.Context, f DeadFilter, asJSON bool) error {
 		return err
 	}
 	if len(rows) == 0 {
-		_, err = fmt.Fprintln(a.Err, "there is no such dead letter")
-		return err
+		return a.sayNoDead(&f)
 	}
 	return console.Table(a.Out, []string{"number", "stage", "since", "vendor", "id", "reason"}, rows, nil)
+}
+
+// sayNoDead says that a filter takes none.
+func (a *App) sayNoDead(f *DeadFilter) error {
+	text := "there is no dead letter that all of these filters take; `parley dlq ls` lists them all"
+	if f.Empty() {
+		text = "there are no dead letters"
+	}
+	_, err := fmt.Fprintln(a.Err, text)
+	return err
+}
+
+// knownDead refuses numbers that no dead letter has, before anything is done with the others.
+func knownDead(ctx context.Context, o *operator.Operator, numbers []uint64) error {
+	var unknown []string
+	for _, n := range numbers {
+		_, err := o.Dead(ctx, n)
+		if errors.Is(err, operator.ErrUnknown) {
+			unknown = append(unknown, fmt.Sprint(n))
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("%w: there is no dead letter %s; `parley dlq ls` lists them", ErrUsage, strings.Join(unknown, ", "))
+	}
+	return nil
 }
 
 func shorten(s string, n int) string {
@@ -63,16 +92,16 @@ func shorten(s string, n int) string {
 
 // ShowDead prints one dead letter whole: what failed and why, its bytes, and what to do.
 func (a *App) ShowDead(ctx context.Context, sequence uint64, asJSON bool) error {
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	o := a.operator(b)
-	d, err := o.Dead(ctx, sequence)
-	if errors.Is(err, operator.ErrUnknown) {
-		return fmt.Errorf("%w: there is no dead letter %d; `parley dlq ls` lists them", ErrUsage, sequence)
+	if err := knownDead(ctx, o, []uint64{sequence}); err != nil {
+		return err
 	}
+	d, err := o.Dead(ctx, sequence)
 	if err != nil {
 		return err
 	}
@@ -109,15 +138,77 @@ func printDead(w io.Writer, d *operator.DeadLetter, content any) error {
 			fmt.Fprintf(&out, "%10s%s\n", "", console.Printable(reason))
 		}
 	}
-	fmt.Fprintf(&out, "\n%s\n\n", d.Advice())
-	pretty, err := json.MarshalIndent(content, "", "  ")
-	if err != nil {
+	fmt.Fprintf(&out, "\n%s\n", d.Advice())
+	if err := writeContent(&out, content); err != nil {
 		return err
 	}
-	out.Write(pretty)
-	out.WriteByte('\n')
-	_, err = io.WriteString(w, out.String())
+	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// writeContent writes what failed for a person: what is known of a record first, and then each of the vendor's documents as it was.
+func writeContent(out *strings.Builder, content any) error {
+	var parts []operator.Part
+	switch c := content.(type) {
+	case operator.Part:
+		content, parts = nil, []operator.Part{c}
+	case map[string]any:
+		if of, is := c["parts"].([]operator.Part); is {
+			about := maps.Clone(c)
+			maps.DeleteFunc(about, func(name string, value any) bool {
+				return name == "parts" || slices.Contains([]string{"", "map[]"}, fmt.Sprint(value))
+			})
+			content, parts = about, of
+		}
+	}
+	if content != nil {
+		out.WriteByte('\n')
+		if err := writeJSON(out, content); err != nil {
+			return err
+		}
+	}
+	for i, p := range parts {
+		fmt.Fprintf(out, "\npart %d of %d:", i+1, len(parts))
+		for _, word := range []string{p.Name, p.ContentType, p.URL} {
+			if word != "" {
+				out.WriteString(" " + console.Printable(word))
+			}
+		}
+		if p.Whole > 0 {
+			fmt.Fprintf(out, ", the first bytes of %d", p.Whole)
+		}
+		out.WriteByte('\n')
+		if err := writePart(out, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePart writes JSON in lines of its own, and other text in its lines.
+func writePart(out *strings.Builder, p operator.Part) error {
+	switch {
+	case len(p.Bytes) > 0:
+		fmt.Fprintf(out, "%s, no text; --json has them in base64\n", console.Count(len(p.Bytes), "byte", "bytes"))
+	case json.Valid([]byte(p.Text)):
+		return writeJSON(out, json.RawMessage(p.Text))
+	default:
+		out.WriteString(printableLines(strings.TrimSuffix(p.Text, "\n") + "\n"))
+	}
+	return nil
+}
+
+// writeJSON writes a value as a person reads JSON. What a terminal would obey in its texts is escaped.
+func writeJSON(out *strings.Builder, value any) error {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	out.WriteString(printableLines(text.String()))
+	return nil
 }
 
 // DropDead deletes dead letters for good.
@@ -136,12 +227,15 @@ func (a *App) handleDead(ctx context.Context, f DeadFilter, dry bool, done strin
 	if err := checkDead(&f); err != nil {
 		return err
 	}
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	o := a.operator(b)
+	if err := knownDead(ctx, o, f.Sequences); err != nil {
+		return err
+	}
 	found, failed := 0, 0
 	err = o.EachDead(ctx, &f, func(d *operator.DeadLetter) error {
 		found++
@@ -156,7 +250,7 @@ func (a *App) handleDead(ctx context.Context, f DeadFilter, dry bool, done strin
 		return err
 	})
 	if err == nil && found == 0 {
-		_, err = fmt.Fprintln(a.Err, "there is no such dead letter")
+		err = a.sayNoDead(&f)
 	}
 	if err == nil && failed > 0 {
 		return ErrReported

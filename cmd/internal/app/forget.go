@@ -54,7 +54,7 @@ func (a *App) Forget(ctx context.Context, q ForgetRequest, in *os.File) error {
 	if err != nil {
 		return err
 	}
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (a *App) printForgotten(ctx context.Context, found processors.Erasure, asJS
 		word = "would be erased"
 	}
 	if found.Empty() {
-		out.WriteString("no stream holds anything of this person; what files and objects held was said when he was erased\n")
+		out.WriteString("no stream holds anything of this person, so files and objects were not searched; of one who was erased before, they were named then\n")
 	}
 	if len(found.Known) > 0 {
 		fmt.Fprintf(&out, "also known as %s\n", strings.Join(found.Known, ", "))
@@ -163,13 +163,13 @@ func (a *App) printForgotten(ctx context.Context, found processors.Erasure, asJS
 		fmt.Fprintf(&out, "%s %s %s/%s %s%s\n", word, e.Kind, e.Vendor, e.Source, e.VendorID, note)
 	}
 	for _, stream := range slices.Sorted(maps.Keys(found.Messages)) {
-		fmt.Fprintf(&out, "%s: %d messages %s\n", stream, found.Messages[stream], word)
+		fmt.Fprintf(&out, "%s: %s %s\n", stream, console.Count(found.Messages[stream], "message", "messages"), word)
 	}
 	if !dry {
-		fmt.Fprintf(&out, "%d events say so to sinks and subscribers\n", found.Tombstones)
+		fmt.Fprintf(&out, "%s so to sinks and subscribers\n", console.Count(found.Tombstones, "event says", "events say"))
 	}
 	for _, p := range f.Places {
-		fmt.Fprintf(&out, "%s still holds %d events in %s\n", p.Sink, p.Events, p.Place)
+		fmt.Fprintf(&out, "%s still holds %s in %s\n", p.Sink, console.Count(p.Events, "event", "events"), p.Place)
 	}
 	for _, u := range f.Unsearched {
 		fmt.Fprintf(&out, "%s\n", u)

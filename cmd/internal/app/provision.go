@@ -45,7 +45,7 @@ func Provision(ctx context.Context, environ []string, out, errout io.Writer) err
 	if err != nil {
 		return fmt.Errorf("provision: %w", err)
 	}
-	_, err = fmt.Fprintf(out, "provisioned: streams, buckets, %d sources, %d sinks\n", len(sources), len(destinations))
+	_, err = fmt.Fprintf(out, "provisioned: streams, buckets, %s, %s\n", console.Count(len(sources), "source", "sources"), console.Count(len(destinations), "sink", "sinks"))
 	return err
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
 	"github.com/parley-stream/parley/processors"
 )
@@ -38,11 +40,14 @@ func (a *App) Replay(ctx context.Context, q ReplayRequest) error {
 	if err != nil {
 		return err
 	}
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
+	if err := a.samePolicy(ctx, b); err != nil {
+		return err
+	}
 	completer, err := processors.NewCompleter(ctx, b, a.processorOptions())
 	if err != nil {
 		return err
@@ -54,10 +59,26 @@ func (a *App) Replay(ctx context.Context, q ReplayRequest) error {
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(a.Out, "%d events are on their way to %s again; `parley status` tells how many still wait\n", sent, q.Sink); err != nil {
+	if _, err := fmt.Fprintf(a.Out, "%s on the way to %s again; `parley status` tells how many still wait\n", console.Count(sent, "event is", "events are"), q.Sink); err != nil {
 		return err
 	}
 	return ctx.Err()
+}
+
+// samePolicy refuses to publish by another privacy policy than the installation's processors do: a replay by somebody who has no PARLEY_PRIVACY would
+// add names that the processors mask.
+func (a *App) samePolicy(ctx context.Context, b *broker.Broker) error {
+	theirs, err := processors.Policy(ctx, b)
+	if errors.Is(err, broker.ErrNotFound) {
+		return errors.New("it is not known by which privacy policy the processors publish, because none of this version has started yet; start `parley run` or `parley process` first")
+	}
+	if err != nil {
+		return err
+	}
+	if ours := processors.PolicyOf(a.processorOptions().Guard); ours != theirs {
+		return settings.Faults{{Variable: "PARLEY_PRIVACY", Want: fmt.Sprintf("the processors' policy is %q, and this command's is %q; set it, and PARLEY_PRIVACY_KEY, as the processors have them", theirs, ours)}}
+	}
+	return nil
 }
 
 func replayRange(q ReplayRequest, now time.Time) (from, to time.Time, err error) {

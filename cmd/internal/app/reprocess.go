@@ -27,14 +27,14 @@ func (a *App) Reprocess(ctx context.Context, r ReprocessRequest) error {
 	if _, err := a.named([]string{r.Source}); err != nil {
 		return err
 	}
-	q, err := r.request()
+	q, err := r.request(time.Now())
 	if err != nil {
 		return err
 	}
 	b, err := a.Attach(ctx)
 	running := err == nil
 	if !running && len(a.Config.NATS.URLs) == 0 {
-		b, err = a.Broker(ctx)
+		b, err = a.ReachStored(ctx)
 	}
 	if err != nil {
 		return err
@@ -43,11 +43,16 @@ func (a *App) Reprocess(ctx context.Context, r ReprocessRequest) error {
 	if r.DryRun {
 		return a.tryReprocess(ctx, b, q)
 	}
+	if !running { // this process will be the processor
+		if err := a.samePolicy(ctx, b); err != nil {
+			return err
+		}
+	}
 	if q, err = processors.Ask(ctx, b, q); err != nil {
 		return err
 	}
 	if running {
-		_, _ = fmt.Fprintf(a.Err, "%d stored records of %s are normalised again. Ctrl-C ends this view; the processors go on.\n", q.Total, q.Source)
+		_, _ = fmt.Fprintf(a.Err, "%s of %s to be normalised again. Ctrl-C ends this view; the processors go on.\n", console.Count(q.Total, "stored record", "stored records"), q.Source)
 		if err := a.followReprocess(ctx, b, &q); ctx.Err() == nil {
 			return err
 		}
@@ -58,12 +63,12 @@ func (a *App) Reprocess(ctx context.Context, r ReprocessRequest) error {
 		return err
 	}
 	return p.run(ctx, func(ctx context.Context) error {
-		_, _ = fmt.Fprintf(a.Err, "%d stored records of %s are normalised again, by this process: no other runs here. After Ctrl-C the same command goes on.\n", q.Total, q.Source)
+		_, _ = fmt.Fprintf(a.Err, "%s of %s to be normalised again, by this process: no other runs here. After Ctrl-C the same command goes on.\n", console.Count(q.Total, "stored record", "stored records"), q.Source)
 		return a.followReprocess(ctx, b, &q)
 	})
 }
 
-func (r *ReprocessRequest) request() (q processors.Reprocess, err error) {
+func (r *ReprocessRequest) request(now time.Time) (q processors.Reprocess, err error) {
 	read := func(flag, value string) time.Time {
 		var m pollers.Moment
 		if decodeErr := m.EnvDecode(value); decodeErr != nil && err == nil {
@@ -77,6 +82,9 @@ func (r *ReprocessRequest) request() (q processors.Reprocess, err error) {
 	}
 	if err == nil && !q.To.IsZero() && !q.From.Before(q.To) {
 		err = fmt.Errorf("%w: --from %s is not before --to %s", ErrUsage, q.From.Format(time.RFC3339), q.To.Format(time.RFC3339))
+	}
+	if err == nil && q.From.After(now) {
+		err = fmt.Errorf("%w: --from %s lies in the future", ErrUsage, q.From.Format(time.RFC3339))
 	}
 	return q, err
 }
@@ -118,8 +126,8 @@ func (a *App) followReprocess(ctx context.Context, b *broker.Broker, q *processo
 
 // tellRedone says what a request did, and how fast so many records of it went while it was watched.
 func (a *App) tellRedone(r processors.Redone, watched int64, took time.Duration) error {
-	_, err := fmt.Fprintf(a.Out, "%d records are normalised again (%.0f/s): %d new events, %d records cannot be read\n",
-		r.Records, float64(watched)/max(took.Seconds(), 0.001), r.Events, r.Unreadable)
+	_, err := fmt.Fprintf(a.Out, "%s normalised again (%.0f/s): %s, %s be read\n", console.Count(r.Records, "record is", "records are"),
+		float64(watched)/max(took.Seconds(), 0.001), console.Count(r.Events, "new event", "new events"), console.Count(r.Unreadable, "record cannot", "records cannot"))
 	return errors.Join(err, a.tellUnreadable(r))
 }
 
@@ -140,7 +148,8 @@ func (a *App) tryReprocess(ctx context.Context, b *broker.Broker, q processors.R
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Out, "%d records would be normalised again: %d new events, %d records cannot be read\n", tried.Records, tried.Events, tried.Unreadable)
+	_, err = fmt.Fprintf(a.Out, "%s would be normalised again: %s, %s be read\n", console.Count(tried.Records, "record", "records"),
+		console.Count(tried.Events, "new event", "new events"), console.Count(tried.Unreadable, "record cannot", "records cannot"))
 	return errors.Join(err, a.tellUnreadable(tried))
 }
 

@@ -25,7 +25,7 @@ func (a *App) operator(b *broker.Broker) *operator.Operator {
 
 // ShowStatus prints how everything stands.
 func (a *App) ShowStatus(ctx context.Context, asJSON bool) error {
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,9 +65,23 @@ func short(d time.Duration) string {
 	return d.String()
 }
 
+// limitOf says what an account allows.
+func limitOf(rate string) string {
+	if rate == (pollers.Rate{}).String() {
+		return "no limit"
+	}
+	return "at most " + rate
+}
+
 func printStatus(w io.Writer, s *operator.Status, now time.Time) error {
 	rows := make([][]any, 0, len(s.Sources))
+	var out strings.Builder
+	asked := ""
 	for _, l := range s.Sources {
+		if l.Source != asked { // its streams have one budget together
+			asked = l.Source
+			fmt.Fprintf(&out, "source %s: %s in the last whole minute, %s\n", l.Source, console.Count(l.Requests, "request", "requests"), limitOf(l.Rate))
+		}
 		fresh, unsettled := "never read", ""
 		if !l.FreshAt.IsZero() {
 			fresh = console.Ago(now.Sub(l.FreshAt))
@@ -77,23 +91,22 @@ func printStatus(w io.Writer, s *operator.Status, now time.Time) error {
 		}
 		c := l.Counts
 		rows = append(rows, []any{
-			l.Source, l.Stream, c[pollers.StateComplete], c[pollers.StatePlanned] + c[pollers.StateRunning], c[pollers.StateFailed], c[pollers.StatePartial],
-			fresh, unsettled, lateness(l.Lateness), fmt.Sprintf("%d of %s", l.Requests, l.Rate),
+			l.Source, l.Stream, c[pollers.StateComplete], l.Due + c[pollers.StateRunning], c[pollers.StateFailed], c[pollers.StatePartial],
+			fresh, unsettled, lateness(l.Lateness),
 		})
 	}
 	if len(rows) > 0 {
-		err := console.Table(w, []string{"source", "stream", "complete", "to read", "failed", "partial", "data up to", "unsettled since", "changed later", "requests/min"}, rows, nil)
+		err := console.Table(w, []string{"source", "stream", "complete", "to read", "failed", "partial", "data up to", "unsettled since", "changed later"}, rows, nil)
 		if err != nil {
 			return err
 		}
 	}
-	var out strings.Builder
 	for _, l := range s.Sinks {
 		fmt.Fprintf(&out, "sink %s: ", l.Sink)
 		if l.Never {
 			out.WriteString("has never run")
 		} else {
-			fmt.Fprintf(&out, "%d events wait, %d in hand", l.Waiting, l.InHand)
+			fmt.Fprintf(&out, "%s, %d in hand", console.Count(l.Waiting, "event waits", "events wait"), l.InHand)
 		}
 		if l.Again > 0 {
 			fmt.Fprintf(&out, ", %d to be given again", l.Again)
@@ -107,7 +120,7 @@ func printStatus(w io.Writer, s *operator.Status, now time.Time) error {
 	if !s.OldestRaw.IsZero() {
 		fmt.Fprintf(&out, ", the oldest %s", console.Ago(now.Sub(s.OldestRaw)))
 	}
-	fmt.Fprintf(&out, "\nrunning: %d pollers, %d processors\n", s.Alive["poll"], s.Alive["process"])
+	fmt.Fprintf(&out, "\nrunning: %s, %s\n", console.Count(s.Alive["poll"], "poller", "pollers"), console.Count(s.Alive["process"], "processor", "processors"))
 	if len(s.Attention) == 0 {
 		out.WriteString("nothing needs attention\n")
 	}

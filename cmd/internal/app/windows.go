@@ -13,15 +13,25 @@ import (
 	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/cmd/internal/operator"
 	"github.com/parley-stream/parley/events/broker"
+	"github.com/parley-stream/parley/events/settings"
 	"github.com/parley-stream/parley/pollers"
 )
 
-// Reach gives a running Parley's broker, or else starts the embedded server for the time of a command that only looks.
+// Reach gives a running Parley's broker, or else starts the embedded server for the time of a command.
 func (a *App) Reach(ctx context.Context) (*broker.Broker, error) {
 	if b, err := a.Attach(ctx); err == nil || len(a.Config.NATS.URLs) > 0 {
 		return b, err
 	}
 	return a.Broker(ctx)
+}
+
+// ReachStored is Reach for a command that only looks or needs what is stored: it makes no store where there is none.
+func (a *App) ReachStored(ctx context.Context) (*broker.Broker, error) {
+	if len(a.Config.NATS.URLs) == 0 && !broker.HasStore(a.Config.DataDir) {
+		return nil, settings.Faults{{Variable: "PARLEY_DATA_DIR", Got: a.Config.DataDir, Want: "holds nothing: no parley has run there yet; " +
+			"start `parley run`, or set it, or PARLEY_NATS_URL, to where one runs"}}
+	}
+	return a.Reach(ctx)
 }
 
 // Coverage shows which windows are read, with counts, and where the gaps are; of all sources, or of those that are named.
@@ -30,7 +40,7 @@ func (a *App) Coverage(ctx context.Context, names []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	b, err := a.Reach(ctx)
+	b, err := a.ReachStored(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,7 +99,7 @@ func printCoverage(w io.Writer, c *operator.Coverage) error {
 	if len(states) == 0 {
 		states = append(states, "nothing yet")
 	}
-	if _, err := fmt.Fprintf(w, "%s %s: %s; %d records\n", c.Source, c.Stream, strings.Join(states, ", "), c.Records); err != nil {
+	if _, err := fmt.Fprintf(w, "%s %s: %s; %s\n", c.Source, c.Stream, strings.Join(states, ", "), console.Count(c.Records, "record", "records")); err != nil {
 		return err
 	}
 	if days := c.Days(); len(days) > 0 {

@@ -81,9 +81,9 @@ func TestStatusAndCoverageSayWhatIsReadAndWhatToDo(t *testing.T) {
 		"status": {
 			func(a *app.App) error { return a.ShowStatus(t.Context(), false) },
 			[]string{
-				"changed later", "1 of 1 at 1h, 1 of 1 at 24h, 0 of 1 at 72h", "0 of 3/s",
-				"1 windows could not be read, the newest 20261003T000000Z-20261004T000000Z after 3 attempts", "answered 500 Internal Server Error",
-				"1 windows are partial", "1 windows are due and no poller runs: start `parley poll` or `parley run`",
+				"changed later", "1 of 1 at 1h, 1 of 1 at 24h, 0 of 1 at 72h", "source eu: 0 requests in the last whole minute, at most 3/s",
+				"1 window could not be read, the newest 20261003T000000Z-20261004T000000Z after 3 attempts", "answered 500 Internal Server Error",
+				"1 window is partial", "1 window is due and no poller runs: start `parley poll` or `parley run`",
 			},
 		},
 		"coverage": {
@@ -101,6 +101,9 @@ func TestStatusAndCoverageSayWhatIsReadAndWhatToDo(t *testing.T) {
 				t.Errorf("%s lacks %q:\n%s", name, want, got)
 			}
 		}
+	}
+	if got := shown(t, environ, func(a *app.App) error { return a.ShowStatus(t.Context(), false) }); strings.Contains(got, "never ran") || strings.Count(got, "at most 3/s") != 1 {
+		t.Errorf("the account's one budget is not said once:\n%s", got)
 	}
 	var coverage []struct {
 		Counts  map[string]int

@@ -69,7 +69,7 @@ var layers = []layer{
 		packages: "cmd/internal/app", tests: []string{"..."},
 		code: []string{"cmd/internal/...", "events/...", "pollers", "pollers/simulated", "processors", "sinks"},
 	},
-	{packages: "cmd/internal/operator", tests: []string{"..."}, code: []string{"events", "events/broker", "pollers", "sinks"}},
+	{packages: "cmd/internal/operator", tests: []string{"..."}, code: []string{"cmd/internal/console", "events", "events/broker", "pollers", "sinks"}},
 	{
 		packages: "cmd/internal/ops", tests: []string{"..."},
 		code: []string{"events", "events/settings", "events/broker", "pollers", "processors", "sinks"},

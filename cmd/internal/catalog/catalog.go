@@ -117,8 +117,6 @@ type Privacy interface {
 	processors.Guard
 	// Log treats what is logged.
 	Log(text string) string
-	// String tells the policy.
-	String() string
 	// Hashed gives what stands for a value where a rule says hmac; "" where none does.
 	Hashed(value string) string
 }

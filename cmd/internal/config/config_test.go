@@ -102,6 +102,7 @@ func TestEachFaultNamesItsVariableAndWhatIsWanted(t *testing.T) {
 		"an unknown encoding":                  {[]string{"PARLEY_EVENTS_ENCODING=avro"}, `PARLEY_EVENTS_ENCODING: is "avro", want json or msgpack`},
 		"no partitions":                        {[]string{"PARLEY_PARTITIONS=0"}, `PARLEY_PARTITIONS: is "0", want 1 to 1024`},
 		"a size without a number":              {[]string{"PARLEY_RAW_MAX_BYTES=GiB"}, `PARLEY_RAW_MAX_BYTES: is "GiB", want a size such as 10GiB, 64MiB or 512KB`},
+		"room for nothing":                     {[]string{"PARLEY_RAW_MAX_BYTES=1"}, `PARLEY_RAW_MAX_BYTES: is "1", want at least 8MiB`},
 		"an unknown level":                     {[]string{"PARLEY_LOG_LEVEL=loud"}, `PARLEY_LOG_LEVEL: is "loud", want debug or info or warn or error`},
 		"an unknown format":                    {[]string{"PARLEY_LOG_FORMAT=xml"}, `PARLEY_LOG_FORMAT: is "xml", want text or json`},
 		"a key without a policy":               {[]string{"PARLEY_PRIVACY_KEY=0123456789abcdef"}, "PARLEY_PRIVACY_KEY: has nothing to do without PARLEY_PRIVACY; set that too, or take it out"},

@@ -72,6 +72,16 @@ func variableForm(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
+// SourceVariable is the full name of a source's variable.
+func SourceVariable(source, name string) string {
+	return Prefix + "SOURCE_" + variableForm(source) + "_" + name
+}
+
+// SinkVariable is the full name of a sink's variable.
+func SinkVariable(sink, name string) string {
+	return Prefix + "SINK_" + variableForm(sink) + "_" + name
+}
+
 // longestMatch gives the index of the longest name whose variable this is; -1 if there is none.
 func longestMatch(names []string, variable string) int {
 	best := -1

@@ -121,6 +121,9 @@ func (c *Config) check(vars *settings.Vars, level string) {
 			vars.Fault(name, "want at least 1m")
 		}
 	}
+	if c.RawMaxBytes < leastRaw && !faulty(vars, "RAW_MAX_BYTES") {
+		vars.Fault("RAW_MAX_BYTES", "want at least 8MiB: in less the largest records never find room")
+	}
 	oneOf(vars, "EVENTS_ENCODING", c.EventsEncoding, "json", "msgpack")
 	oneOf(vars, "LOG_FORMAT", c.LogFormat, "", "text", "json")
 	if oneOf(vars, "LOG_LEVEL", strings.ToLower(level), "debug", "info", "warn", "error") {
@@ -130,6 +133,10 @@ func (c *Config) check(vars *settings.Vars, level string) {
 		vars.Fault("PARTITIONS", "want 1 to 1024")
 	}
 }
+
+// leastRaw is the least that RAW works with: fetching stops when it is 80 % full, and a record of the largest size that travels whole, 1 MiB and its
+// headers, must fit beside that, else it is sent again and again for ever.
+const leastRaw = 8 << 20
 
 // checkNATS holds the server's variables together.
 func (c *Config) checkNATS(vars *settings.Vars) {

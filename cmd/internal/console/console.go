@@ -44,6 +44,14 @@ func Ago(d time.Duration) string {
 	}
 }
 
+// Count writes a number and what it counts, such as "1 window" and "2 windows"; what agrees with it belongs to both: "window is due".
+func Count[N int | int64 | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n) + " " + many
+}
+
 // Printable gives text as one line that only shows: control characters, line and paragraph separators, direction overrides and bytes that
 // are no UTF-8 are written as Go escapes them (\n, \x1b, \u202e). Letters, marks, symbols and spaces of all scripts stay.
 func Printable(s string) string {

@@ -141,6 +141,29 @@ func TestThePaceIsOfWhatWasDoneWhileOneLooked(t *testing.T) {
 	})
 }
 
+func TestWhatIsDoneKeepsItsPaceAndIsNotSaidAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := console.NewProgress(&out)
+		for i := range int64(300) { // a minute, of which the first two seconds do all
+			p.Set("eu", min(i, 10), 10)
+			time.Sleep(200 * time.Millisecond)
+		}
+		p.Close()
+		if want := "progress: eu 10/10 (100%) at 5.0/s\n"; out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
+		}
+	})
+}
+
+func TestOneIsCountedInTheSingular(t *testing.T) {
+	for n, want := range map[int]string{0: "0 windows are due", 1: "1 window is due", 2: "2 windows are due"} {
+		if got := console.Count(n, "window is due", "windows are due"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestProgressThatWasNeverSetShowsNothing(t *testing.T) {
 	var out bytes.Buffer
 	console.NewProgress(&out).Close()

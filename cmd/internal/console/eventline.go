@@ -120,12 +120,12 @@ func plain(values ...string) (facts []string) {
 func counts(c content) (facts []string) {
 	switch {
 	case c.MessageCount != nil:
-		facts = append(facts, fmt.Sprintf("%d messages", *c.MessageCount))
+		facts = append(facts, Count(*c.MessageCount, "message", "messages"))
 	case len(c.Messages) > 0:
-		facts = append(facts, fmt.Sprintf("%d messages", len(c.Messages)))
+		facts = append(facts, Count(len(c.Messages), "message", "messages"))
 	}
 	if len(c.Measures) > 0 {
-		facts = append(facts, fmt.Sprintf("%d measures", len(c.Measures)))
+		facts = append(facts, Count(len(c.Measures), "measure", "measures"))
 	}
 	return facts
 }

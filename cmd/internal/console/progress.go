@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/cwriter"
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
@@ -25,21 +26,27 @@ type Progress struct {
 	closed bool
 	tasks  []*task // in the order of their first Set
 	last   time.Time
-	dirty  bool // Set was called after the last plain line
+	dirty  bool // something moved after the last plain line
 }
 
 type task struct {
 	name        string
 	done, total int64
+	shown       bool // Set was called
 	bar         *mpb.Bar
 	// began and before are when it was first shown, and how much was done then: that was another's work, and tells nothing of the pace.
 	began  time.Time
 	before int64
-	told   atomic.Pointer[string] // the last pace, for the bar, which is drawn at any time
+	// ended is when all was done: what comes after tells nothing of the pace either; zero while there is more.
+	ended time.Time
+	told  atomic.Pointer[string] // the last pace, for the bar, which is drawn at any time
 }
 
 // pace says how fast a task gets on, and how long the rest takes at that pace; "" while nothing has moved.
 func (t *task) pace(now time.Time) string {
+	if !t.ended.IsZero() {
+		now = t.ended
+	}
 	moved, took := float64(t.done-t.before), now.Sub(t.began).Seconds()
 	if moved <= 0 || took <= 0 {
 		return ""
@@ -57,7 +64,7 @@ func (t *task) pace(now time.Time) string {
 // NewProgress shows on w. Close it.
 func NewProgress(w io.Writer) *Progress {
 	p := &Progress{w: w, last: time.Now()}
-	if Terminal(w) {
+	if wide(w) {
 		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(64))
 	}
 	return p
@@ -71,8 +78,8 @@ func (p *Progress) Set(name string, done, total int64) {
 		return
 	}
 	t := p.task(name, done)
-	t.done, t.total = done, total
-	p.dirty = true
+	p.dirty = p.dirty || t.done != done || t.total != total || !t.shown
+	t.set(done, total)
 	if t.bar != nil {
 		pace := t.pace(time.Now())
 		t.told.Store(&pace)
@@ -80,9 +87,29 @@ func (p *Progress) Set(name string, done, total int64) {
 		t.bar.SetCurrent(done)
 		return
 	}
-	if time.Since(p.last) >= plainInterval {
+	if p.dirty && time.Since(p.last) >= plainInterval {
 		p.line()
 	}
+}
+
+func (t *task) set(done, total int64) {
+	t.done, t.total, t.shown = done, total, true
+	switch finished := total > 0 && done >= total; {
+	case !finished:
+		t.ended = time.Time{}
+	case t.ended.IsZero():
+		t.ended = time.Now()
+	}
+}
+
+// wide tells whether bars can be seen: on a terminal that says how wide it is. One without columns, as some containers give, would hide them.
+func wide(w io.Writer) bool {
+	f, ok := w.(interface{ Fd() uintptr })
+	if !ok || !Terminal(w) {
+		return false
+	}
+	columns, _, err := cwriter.GetSize(int(f.Fd()))
+	return err == nil && columns > 0
 }
 
 func (p *Progress) task(name string, done int64) *task {

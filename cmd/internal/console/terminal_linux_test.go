@@ -86,6 +86,17 @@ func TestNobodyColoursATerminalThroughALog(t *testing.T) {
 	}
 }
 
+func TestProgressOnATerminalWithoutColumnsIsLines(t *testing.T) {
+	screen, shown := terminal(t)
+	ioctl(t, screen, syscall.TIOCSWINSZ, &struct{ row, col, x, y uint16 }{})
+	p := console.NewProgress(screen)
+	p.Set("eu", 3, 10)
+	p.Close()
+	if got := shown(); got != "progress: eu 3/10 (30%)\r\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestProgressOnATerminalIsBarsBelowTheLog(t *testing.T) {
 	screen, shown := terminal(t)
 	p := console.NewProgress(screen)

@@ -335,7 +335,7 @@ func TestTheOverviewSaysHowEverythingStands(t *testing.T) {
 	if len(s.Sinks) != 2 || !s.Sinks[0].Never || s.Dead["process.livechat"] != 1 {
 		t.Errorf("sinks: %+v, dead %v", s.Sinks, s.Dead)
 	}
-	for _, want := range []string{"1 windows could not be read", "1 dead letters of process.livechat", "no poller runs"} {
+	for _, want := range []string{"1 window could not be read", "1 dead letter of process.livechat", "no poller runs"} {
 		if !slices.ContainsFunc(s.Attention, func(line string) bool { return strings.Contains(line, want) }) {
 			t.Errorf("attention lacks %q: %q", want, s.Attention)
 		}

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,11 @@ type DeadLetter struct {
 	Event   *events.Event `json:"-"` // nil where the message is none
 	letter  events.DeadLetter
 	message broker.Message
+}
+
+// Empty tells whether it takes all.
+func (f *DeadFilter) Empty() bool {
+	return f.Stage+f.Name+f.Vendor+f.Reason == "" && f.Since.IsZero() && f.Until.IsZero() && len(f.Sequences) == 0
 }
 
 // subjects are those of DEAD that hold what the filter may take.
@@ -177,13 +183,13 @@ func (d *DeadLetter) Advice() string {
 	switch d.Stage {
 	case events.StageProcess:
 		return fmt.Sprintf("The record is not what %s documents, or this version does not understand it. After an upgrade `parley dlq replay %d` runs it through the "+
-			"processor again; if the vendor has mended it, the next reading brings it anyway. `parley dlq drop %d` forgets it.", d.Vendor, n, n)
+			"processor again; if the vendor has mended it, the next reading brings it anyway. `parley dlq drop %d` forgets it.", cmp.Or(d.Vendor, "its vendor"), n, n)
 	case events.StagePoll:
 		return fmt.Sprintf("The record could not travel as it is; the reason says which limit it exceeds. What is here is what was kept of it. `parley dlq drop %d` forgets it.", n)
 	case events.StageSink:
 		return fmt.Sprintf("The destination refused it. When the reason is gone, `parley dlq replay %d` delivers it to the sink %s alone. `parley dlq drop %d` forgets it.", n, d.Name, n)
 	default:
-		return fmt.Sprintf("Its headers are not a dead letter's. `parley dlq drop %d` forgets it.", n)
+		return fmt.Sprintf("Its headers are not a dead letter's, so nobody knows where it belongs. `parley dlq drop %d` forgets it.", n)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
@@ -204,12 +205,12 @@ func failures(source string, stream *pollers.StreamStatus) []string {
 	var out []string
 	if n := len(failed); n > 0 {
 		e := failed[n-1]
-		out = append(out, fmt.Sprintf("%s %s: %d windows could not be read, the newest %s after %d attempts, again at %s: %s",
-			source, stream.Stream.Name, n, pollers.WindowID(e.Window), e.Attempts, e.RetryAt.Local().Format(time.TimeOnly), e.Error))
+		out = append(out, fmt.Sprintf("%s %s: %s could not be read, the newest %s after %s, again at %s: %s",
+			source, stream.Stream.Name, console.Count(n, "window", "windows"), pollers.WindowID(e.Window), console.Count(e.Attempts, "attempt", "attempts"), e.RetryAt.Local().Format(time.TimeOnly), e.Error))
 	}
 	if partial > 0 {
-		out = append(out, fmt.Sprintf("%s %s: %d windows are partial: the vendor's cap hides the rest at its finest grain; narrower filters in a second source may show it",
-			source, stream.Stream.Name, partial))
+		out = append(out, fmt.Sprintf("%s %s: %s partial: the vendor's cap hides the rest at its finest grain; narrower filters in a second source may show it",
+			source, stream.Stream.Name, console.Count(partial, "window is", "windows are")))
 	}
 	return out
 }
@@ -240,16 +241,15 @@ func (o *Operator) sinkLine(ctx context.Context, bucket *broker.Bucket, name str
 	if halted != nil {
 		line.Halted = halted.Since
 	}
+	if line.Again, err = o.waitAgain(ctx, name); err != nil {
+		return line, err
+	}
 	state, err := o.broker.ConsumerState(ctx, broker.Events, sinks.ConsumerName(name))
 	if errors.Is(err, broker.ErrNotFound) {
 		line.Never = true
 		return line, nil
 	}
 	if err != nil {
-		return line, err
-	}
-	again, err := o.broker.ConsumerState(ctx, broker.Replay, sinks.ConsumerName(sinks.ReplayKey(name)))
-	if err != nil && !errors.Is(err, broker.ErrNotFound) {
 		return line, err
 	}
 	pause, err := sinks.PauseOf(ctx, bucket, name)
@@ -260,38 +260,56 @@ func (o *Operator) sinkLine(ctx context.Context, bucket *broker.Bucket, name str
 		line.Paused, line.PausedSince = pause.Why, pause.Since
 	}
 	line.Waiting, line.InHand, line.Owned, line.Position = state.Pending, state.Unacked, state.Pinned, state.AckFloor
-	line.Again = again.Pending + again.Unacked
 	return line, nil
+}
+
+// waitAgain counts the events that a sink is given a second time and does not have yet.
+func (o *Operator) waitAgain(ctx context.Context, sink string) (n uint64, err error) {
+	state, err := o.broker.ConsumerState(ctx, broker.Replay, sinks.ConsumerName(sinks.ReplayKey(sink)))
+	if !errors.Is(err, broker.ErrNotFound) {
+		return state.Pending + state.Unacked, err
+	}
+	// The sink has not run yet: then the queue has all of them.
+	waiting, err := o.broker.Subjects(ctx, broker.Replay, events.ReplaySubject(sink, ">"))
+	for _, count := range waiting {
+		n += count
+	}
+	return n, err
 }
 
 // judge finds what somebody should do about a sink.
 func (s *Status) judge(l *SinkLine) {
 	left := l.Waiting + l.InHand
+	waiting := console.Count(left, "event waits", "events wait")
 	switch {
 	case !l.Halted.IsZero():
-		s.Attention = append(s.Attention, fmt.Sprintf("sink %s is paused since %s, %d events wait: `parley resume %s` has it go on",
-			l.Sink, l.Halted.Local().Format(time.DateTime), left, l.Sink))
+		if l.Never { // before its first start nobody knows which events it will want
+			waiting = "before its first start"
+		}
+		s.Attention = append(s.Attention, fmt.Sprintf("sink %s is paused since %s, %s: `parley resume %s` has it go on",
+			l.Sink, l.Halted.Local().Format(time.DateTime), waiting, l.Sink))
 	case !l.Never && !l.Owned && left > 0:
-		s.Attention = append(s.Attention, fmt.Sprintf("sink %s: %d events wait and nobody delivers them: start `parley sink %s` or `parley run`", l.Sink, left, l.Sink))
+		s.Attention = append(s.Attention, fmt.Sprintf("sink %s: %s and nobody delivers: start `parley sink %s` or `parley run`", l.Sink, waiting, l.Sink))
 	case l.Paused != "":
-		s.Attention = append(s.Attention, fmt.Sprintf("sink %s: its destination accepts nothing since %s, %d events wait: %s",
-			l.Sink, l.PausedSince.Local().Format(time.DateTime), left, l.Paused))
+		s.Attention = append(s.Attention, fmt.Sprintf("sink %s: its destination accepts nothing since %s, %s: %s",
+			l.Sink, l.PausedSince.Local().Format(time.DateTime), waiting, l.Paused))
 	}
 }
 
 // look finds what somebody should do that no source or sink says by itself.
 func (s *Status) look() {
 	if s.Raw > 0 && s.Alive["process"] == 0 {
-		s.Attention = append(s.Attention, fmt.Sprintf("%d records wait and no processor runs: start `parley process` or `parley run`", s.Raw))
+		s.Attention = append(s.Attention, console.Count(s.Raw, "record waits", "records wait")+" and no processor runs: start `parley process` or `parley run`")
 	}
 	due := 0
 	for _, line := range s.Sources {
 		due += line.Due
 	}
 	if due > 0 && s.Alive["poll"] == 0 {
-		s.Attention = append(s.Attention, fmt.Sprintf("%d windows are due and no poller runs: start `parley poll` or `parley run`", due))
+		s.Attention = append(s.Attention, console.Count(due, "window is due", "windows are due")+" and no poller runs: start `parley poll` or `parley run`")
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.DeadLetters)) {
-		s.Attention = append(s.Attention, fmt.Sprintf("%d dead letters of %s, with their bytes and reasons in the stream %s", s.DeadLetters[name], name, broker.Dead))
+		stage, of, _ := strings.Cut(name, ".")
+		s.Attention = append(s.Attention, fmt.Sprintf("%s of %s: `parley dlq ls --stage %s --name %s` says why", console.Count(s.DeadLetters[name], "dead letter", "dead letters"), name, stage, of))
 	}
 }

@@ -94,7 +94,7 @@ function streams(name, lines) {
   return h('details', { 'data-key': `streams ${name}` }, h('summary', { 'data-key': `sum ${name}` }, many(lines.length, 'stream')),
     h('table', { class: 'inner' }, h('thead', {}, h('tr', {}, ['Stream', 'Up to', 'Complete', 'To read', 'Failed'].map((t) => h('th', { scope: 'col' }, t)))),
       h('tbody', {}, lines.map((l) => h('tr', {}, h('th', { scope: 'row' }, l.stream), h('td', {}, l.fresh_at ? ago(l.fresh_at) : 'never read'),
-        h('td', { class: 'num' }, count(l.windows.complete)), h('td', { class: 'num' }, count((l.windows.planned ?? 0) + (l.windows.running ?? 0))), h('td', { class: 'num' }, count(l.windows.failed)))))));
+        h('td', { class: 'num' }, count(l.windows.complete)), h('td', { class: 'num' }, count(l.due + (l.windows.running ?? 0))), h('td', { class: 'num' }, count(l.windows.failed)))))));
 }
 
 function sinkState(l, live) {
