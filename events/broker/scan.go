@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// pageMessages and pageBytes are how much one request for stored messages brings.
-	pageMessages = 1000
+	// pageMessages and pageBytes are how much one request for stored messages brings. For each the server counts what is left, which costs by the
+	// number of subjects, and while it reads nobody writes to the stream.
+	pageMessages = 4000
 	pageBytes    = 2 << 20
 	// followEvery is how often somebody who follows a stream asks for more.
 	followEvery = 100 * time.Millisecond
