@@ -20,7 +20,7 @@ func NewCompleter(ctx context.Context, b *broker.Broker, o Options) (*Completer,
 	}
 	c := &Completer{&Runner{broker: b, options: o, log: o.Logger}}
 	for _, l := range c.runner.learners() {
-		if err := c.runner.teachAll(ctx, l); err != nil {
+		if err := c.runner.teachLast(ctx, l, filtersOf(l)); err != nil {
 			return nil, fmt.Errorf("teach %s: %w", l.Name(), err)
 		}
 	}

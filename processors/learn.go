@@ -3,6 +3,7 @@ package processors
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ const (
 	warmLimit = 10 * time.Second
 	// relearn is how long after the first reading what came meanwhile is read again: following may have begun only after it.
 	relearn = 2 * time.Second
+	// lookUp is how many entities are asked for at once.
+	lookUp = 1024
 )
 
 // learners are the Enrichers that learn.
@@ -71,7 +74,7 @@ func (r *Runner) keepTeaching(ctx context.Context, l Learner, known func()) {
 	}
 }
 
-// teach gives a Learner the events that there are and then those that come.
+// teach gives a Learner the last event of each entity and then those that come.
 func (r *Runner) teach(ctx context.Context, l Learner, known func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -83,7 +86,7 @@ func (r *Runner) teach(ctx context.Context, l Learner, known func()) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- r.broker.Follow(ctx, broker.Events, filters, visit) }()
-	err := r.teachAll(ctx, l)
+	err := r.teachLast(ctx, l, filters)
 	if err == nil {
 		known()
 		select {
@@ -109,13 +112,24 @@ func filtersOf(l Learner) []string {
 	return filters
 }
 
-// teachAll gives a Learner what there is: every revision in the stream's order. They are few, and to look up the last of each reads the store's blocks
-// again and again.
-func (r *Runner) teachAll(ctx context.Context, l Learner) error {
-	return r.broker.Scan(ctx, broker.Events, filtersOf(l), time.Time{}, func(m broker.Message) error {
-		r.teachOne(ctx, l, m)
-		return ctx.Err()
-	})
+// teachLast gives a Learner the last event of each entity.
+func (r *Runner) teachLast(ctx context.Context, l Learner, filters []string) error {
+	for _, filter := range filters {
+		subjects, err := r.broker.Subjects(ctx, broker.Events, filter)
+		if err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(slices.Sorted(maps.Keys(subjects)), lookUp) {
+			found, err := r.broker.Last(ctx, broker.Events, chunk)
+			if err != nil {
+				return err
+			}
+			for _, m := range found {
+				r.teachOne(ctx, l, m)
+			}
+		}
+	}
+	return nil
 }
 
 // teachOne gives a Learner one event. One that it cannot learn costs no other.
