@@ -124,8 +124,8 @@ func TestABackfillTellsWhatItsRangeHolds(t *testing.T) {
 	}
 	defer b.Close()
 	for from, want := range map[string]string{
-		"2026-10-04": "eu: 1 windows are read (1 of them were before) in 0.0 s; they hold 10 records, no gaps\n",
-		"2026-10-02": "eu: 1 windows are read (1 of them were before) in 0.0 s; they hold 10 records, 1 gaps: windows that are read in part, which `parley coverage eu` names\n",
+		"2026-10-04": "eu: 1 window is read (1 of them before) in 0.0 s; they hold 10 records, no gaps\n",
+		"2026-10-02": "eu: 1 window is read (1 of them before) in 0.0 s; they hold 10 records, 1 window is read in part, which `parley coverage eu` names\n",
 	} {
 		day, err := time.Parse(time.DateOnly, from)
 		if err != nil {
