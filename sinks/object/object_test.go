@@ -351,7 +351,7 @@ func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
 		t.Run(variant, func(t *testing.T) {
 			t.Parallel()
 			prefix := newPrefix()
-			s := own(t, opener(t, endpoint, prefix, query+"&path={kind}&rotate_size=60KB"))
+			s := own(t, opener(t, endpoint, prefix, query+"&path={kind}&rotate_size=30KB"))
 			d := &rollingtest.Disk{Room: 100}
 			object.WrapSpool(s, d.Wrap)
 			durable := map[uint64]bool{}
@@ -362,21 +362,21 @@ func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
 					durable[sequence] = true
 				}
 				if err != nil {
-					if refused++; refused > 1000 || !errors.Is(err, syscall.ENOSPC) {
+					if refused++; refused > 5000 || !errors.Is(err, syscall.ENOSPC) {
 						t.Fatalf("refused %d times: %v", refused, err)
 					}
-					d.Room += 7777
+					d.Room += 777
 				}
 				return err == nil
 			}
-			for batch := range slices.Chunk(items(1, 300), 100) {
+			for batch := range slices.Chunk(items(1, 600), 100) {
 				for !try(func() ([]uint64, error) { return s.Deliver(t.Context(), sinks.Batch{Items: batch}) }) {
 				}
 			}
 			for !try(func() ([]uint64, error) { return s.Flush(t.Context()) }) {
 			}
-			if got := sequences(t, prefix); !slices.Equal(got, upTo(300)) || len(durable) != 300 || refused < 2 {
-				t.Errorf("%d events, %d durable, want 300; the disk was full %d times", len(got), len(durable), refused)
+			if got := sequences(t, prefix); !slices.Equal(got, upTo(600)) || len(durable) != 600 || refused < 2 {
+				t.Errorf("%d events, %d durable, want 600; the disk was full %d times", len(got), len(durable), refused)
 			}
 		})
 	}
