@@ -196,7 +196,9 @@ func TestWhatABucketHoldsIsKnownWhereAReplicaIsBehind(t *testing.T) {
 		t.Errorf("a copy was ready with %v", all)
 	}
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v; want the context's end", err)
+	}
 }
 
 func TestTheKeyAndTheErasedAreKnownWhereAReplicaIsBehind(t *testing.T) {

@@ -147,7 +147,9 @@ func started(t *testing.T, dataDir string, guard processors.Guard) {
 		}
 	}
 	stop()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v; want the context's end", err)
+	}
 }
 
 func TestEachKindOfDeadLetterIsExplained(t *testing.T) {
