@@ -117,6 +117,12 @@ func TestProvisioningAgainUpdatesWhatDiffersAndKeepsThePartitionsAndTheMessages(
 	b := open(t, broker.Options{DataDir: dir, Partitions: 4})
 	publish(t, b, records(20)...)
 	before := positions(t, b, 4)
+	// The server counts what is stored for its consumers a moment later.
+	for deadline := time.Now().Add(time.Minute); pending(before) < 20; before = positions(t, b, 4) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the consumers have %d of 20 records before them", pending(before))
+		}
+	}
 	for range 2 {
 		if err := b.Provision(t.Context()); err != nil {
 			t.Fatal(err)
@@ -149,6 +155,13 @@ func TestProvisioningAgainUpdatesWhatDiffersAndKeepsThePartitionsAndTheMessages(
 }
 
 // positions are the states of the partitions' consumers.
+func pending(all []broker.ConsumerState) (n uint64) {
+	for _, s := range all {
+		n += s.Pending
+	}
+	return n
+}
+
 func positions(t testing.TB, b *broker.Broker, partitions int) (all []broker.ConsumerState) {
 	t.Helper()
 	for p := range partitions {
