@@ -13,8 +13,14 @@ import (
 	"github.com/parley-stream/parley/events/broker"
 )
 
-// atomicFrom is the number of messages from which an atomic batch (one sync to disk) is cheaper than pipelining.
-const atomicFrom = 100
+// atomicFrom gives the number of messages from which an atomic batch is cheaper than pipelining: the server makes a store for each batch, which
+// costs it as much as a hundred messages, and as some syncs to the disk, of which a batch needs one and pipelined messages one each.
+func (p *partition) atomicFrom() int {
+	if p.broker.SyncsEach() {
+		return 4
+	}
+	return 100
+}
 
 // item is one RAW record on its way to EVENTS.
 type item struct {
@@ -418,7 +424,7 @@ func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refuse
 // store publishes one message for each item, as one atomic batch where that is cheaper, says which were stored under which
 // sequence, and gives the items whose message was refused because it did not follow the expected one.
 func (p *partition) store(ctx context.Context, items []*item, messages []broker.Message, alone bool, stored func(*item, uint64)) (refused []*item, err error) {
-	if len(items) >= atomicFrom && !alone {
+	if len(items) >= p.atomicFrom() && !alone {
 		first, err := p.broker.PublishAtomic(ctx, messages)
 		if errors.Is(err, broker.ErrConflict) {
 			return items, nil // nothing was stored, and the answer names no subject
