@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -38,6 +39,7 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sayPolicy(t, b, r)
 	makeRoom := fillIndex(t, dir)
 	const count = 300
 	messages := make([]broker.Message, 2*count) // each of them twice
@@ -85,6 +87,24 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	})
 	if got := r.Counts()[processors.CountKey{Vendor: "acme", Kind: events.KindConversation}]; got.Events != count || got.Duplicates != count {
 		t.Errorf("counted are %+v; want %d events and as many duplicates", got, count)
+	}
+}
+
+// sayPolicy runs a processor until STATE has its policy, which it says before all else.
+func sayPolicy(t *testing.T, b *broker.Broker, r *processors.Runner) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	var running sync.WaitGroup
+	running.Go(func() { _ = r.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	for {
+		if _, err := processors.Policy(ctx, b); err == nil {
+			return
+		} else if !errors.Is(err, broker.ErrNotFound) {
+			t.Fatal(err)
+		}
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

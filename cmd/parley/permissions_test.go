@@ -376,7 +376,7 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 		if bytes.Contains(p.stderr.Bytes(), []byte("ermissions violation")) {
 			t.Errorf("%v: %s", args, p.stderr)
 		}
-		if args[0] == "status" && !strings.Contains(p.stdout.String(), "running: 1 pollers, 1 processors") {
+		if args[0] == "status" && !strings.Contains(p.stdout.String(), "running: 1 poller, 1 processor") {
 			t.Errorf("status: %s", p.stdout)
 		}
 		if args[0] == "dlq" && !strings.Contains(p.stdout.String(), "process") {

@@ -291,7 +291,13 @@ func readsMsgpack(t *testing.T, program string, args ...string) {
 		}
 	}
 	run := start(t, append(environ, "PARLEY_SOURCES=livechat"), parley, "run")
-	p := start(t, []string{"NATS_URL=" + run.server(t, filepath.Join(dir, "data"))}, program, args...)
+	server := run.server(t, filepath.Join(dir, "data"))
+	eventually(t, run, "it has made its streams", func() bool {
+		look := exec.Command(parley, "coverage") // which waits for them for a while
+		look.Env = append(os.Environ(), append(environ, "PARLEY_SOURCES=livechat")...)
+		return look.Run() == nil
+	})
+	p := start(t, []string{"NATS_URL=" + server}, program, args...)
 	eventually(t, p, "it has read conversations", func() bool { return len(p.said()) > 3 })
 	p.interrupt(t)
 	for _, line := range p.said() {
