@@ -66,6 +66,7 @@ func startAzure(t *testing.T) (cloud, *container.Client) {
 		}
 		return content
 	}
+	var err error
 	for range 600 {
 		if _, err = client.Create(t.Context(), nil); err == nil {
 			return c, client
