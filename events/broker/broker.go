@@ -134,8 +134,8 @@ func Attach(ctx context.Context, o Options) (*Broker, error) {
 	return b, b.useJetStream()
 }
 
-// queueLen is how many messages a subscription has room for, which it takes at once: every look-up makes one. It holds what one request may
-// give, MaxBatch or 1,024, several times. The client's default of 65,536 is half a MiB for each look-up and each consumer.
+// queueLen is how many messages a consumer's subscription has room for, which it takes at once. It holds what two requests may give, MaxBatch each,
+// and more. The client's default of 65,536 is half a MiB.
 const queueLen = 4096
 
 func (b *Broker) connectOptions() ([]nats.Option, error) {

@@ -201,14 +201,3 @@ func fuzzKey(stream, body string) string {
 	}
 	return events.CobrowserKey(stream, func(column string) string { return value[column] }, "Europe/Amsterdam")
 }
-
-func BenchmarkNormalize(b *testing.B) {
-	r := record(key, header, full)
-	b.SetBytes(int64(len(r.Parts[0].Body.Bytes)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := cobrowser.Normalize(r); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/parley-stream/parley/processors/normalize/liveagent"
+	"github.com/parley-stream/parley/processors/processortest"
 )
 
 // BenchmarkDecoding is a record's one decoding, into its canonical entity, beside what encoding/json takes only to read the same bytes.
@@ -17,23 +18,13 @@ func BenchmarkDecoding(b *testing.B) {
 	for _, part := range r.Parts {
 		body = append(append(body, part.Body.Bytes...), '\n')
 	}
-	for name, decode := range map[string]func() error{
+	processortest.Decoding(b, body, map[string]func() error{
 		"normalize": func() error {
 			_, err := liveagent.Normalize(r)
 			return err
 		},
 		"encoding/json": func() error { return readJSON(body) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(body)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := decode(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	})
 }
 
 func readJSON(body []byte) error {

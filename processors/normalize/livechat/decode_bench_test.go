@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/parley-stream/parley/processors/normalize/livechat"
+	"github.com/parley-stream/parley/processors/processortest"
 )
 
 // BenchmarkDecoding is a record's one decoding, into its canonical entity, beside what encoding/json takes only to read the same bytes.
@@ -16,23 +17,13 @@ func BenchmarkDecoding(b *testing.B) {
 		b.Fatal(err)
 	}
 	r := record("QX70AB12CD", string(body))
-	for name, decode := range map[string]func() error{
+	processortest.Decoding(b, body, map[string]func() error{
 		"normalize": func() error {
 			_, err := livechat.Normalize(r)
 			return err
 		},
 		"encoding/json": func() error { return readJSON(body) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(body)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := decode(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	})
 }
 
 func readJSON(body []byte) error {

@@ -286,18 +286,3 @@ func FuzzTimes(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkNormalize(b *testing.B) {
-	body, err := os.ReadFile(filepath.Join("testdata", "documented.json"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := record("QX70AB12CD", string(body))
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := livechat.Normalize(r); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/parley-stream/parley/processors/normalize/liveleader"
+	"github.com/parley-stream/parley/processors/processortest"
 )
 
 // BenchmarkDecoding is a record's one decoding, into its canonical entity, beside what encoding/xml takes only to read the same bytes.
@@ -18,23 +19,13 @@ func BenchmarkDecoding(b *testing.B) {
 	}
 	body = bytes.TrimSpace(body)
 	r, normalize := record("7be0d1f4-21c9-4a6e-9f3b-5d2c80aa4e17", string(body)), liveleader.New()
-	for name, decode := range map[string]func() error{
+	processortest.Decoding(b, body, map[string]func() error{
 		"normalize": func() error {
 			_, err := normalize(r)
 			return err
 		},
 		"encoding/xml": func() error { return readXML(body) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(body)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := decode(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	})
 }
 
 func readXML(body []byte) error {

@@ -288,19 +288,3 @@ func FuzzTime(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkNormalize(b *testing.B) {
-	body, err := os.ReadFile("testdata/documented.xml")
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := record("7be0d1f4-21c9-4a6e-9f3b-5d2c80aa4e17", strings.TrimSpace(string(body)))
-	normalize := liveleader.New()
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := normalize(r); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
