@@ -502,7 +502,7 @@ func TestAPartitionThatWorksOrWaitsForItsTurnKeepsItsOwner(t *testing.T) {
 	held := make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(held) })
 	defer goOn()
-	start(t, b, processors.Options{Normalizers: map[string]processors.Normalizer{"testvendor": func(r *events.Record) (events.Entity, error) {
+	start(t, b, processors.Options{Batch: 4, Normalizers: map[string]processors.Normalizer{"testvendor": func(r *events.Record) (events.Entity, error) {
 		<-held
 		return normalize(r)
 	}}})
@@ -527,7 +527,7 @@ func TestAPartitionThatWorksOrWaitsForItsTurnKeepsItsOwner(t *testing.T) {
 				return
 			}
 			defer consumer.Close()
-			for range 7 { // of two seconds each
+			for range 7 { // of two seconds each; records wait for whoever is the owner
 				if got, err := consumer.Next(t.Context(), 1); err != nil || len(got) > 0 {
 					t.Errorf("a rival got %d records of partition %d, %v", len(got), p, err)
 					return
