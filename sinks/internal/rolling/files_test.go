@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/parley-stream/parley/sinks"
 	"github.com/parley-stream/parley/sinks/internal/rolling"
 	"github.com/parley-stream/parley/sinks/sinktest"
@@ -16,6 +18,8 @@ import (
 type shelf struct {
 	dir   string
 	taken []string
+	// most is how many of one path came at once.
+	most int
 }
 
 func (*shelf) Committed(context.Context, string) (rolling.Committed, error) {
@@ -29,7 +33,10 @@ func (s *shelf) Create(f *rolling.File) error {
 }
 
 func (s *shelf) Commit(_ context.Context, files []*rolling.File) error {
+	of := map[string]int{}
 	for _, f := range files {
+		of[f.Path]++
+		s.most = max(s.most, of[f.Path])
 		s.taken = append(s.taken, f.Path+"/"+f.Name())
 		f.Durable = true
 	}
@@ -56,4 +63,33 @@ func TestWhatOpenFilesHoldInMemoryIsBounded(t *testing.T) {
 		t.Errorf("at most %d files of a MiB were open, %d committed; want about 48 open", most, len(s.taken))
 	}
 	files.Discard()
+}
+
+// A name says that everything of its path up to its last sequence is committed: after a crash nothing before it would be written again.
+func TestFilesOfAPathAreCommittedOneAfterTheOther(t *testing.T) {
+	o := rolling.ParseParameters("path={vendor}&rotate_size=1", nil, func(want string) { t.Error(want) }).Options()
+	s := &shelf{dir: t.TempDir()}
+	files := rolling.New(o, s)
+	var list []sinks.Item
+	want := map[string][]string{}
+	for n := uint64(1); n <= 30; n++ {
+		e := sinktest.Event("x", n)
+		e.Vendor = fmt.Sprint("v", n%3)
+		list = append(list, sinks.Item{Sequence: n, Event: e})
+		want[e.Vendor] = append(want[e.Vendor], e.Vendor+"/"+rolling.Name(n, n, ".ndjson"))
+	}
+	if durable, err := files.Deliver(t.Context(), sinks.Batch{Items: list}); err != nil || len(durable) != 30 {
+		t.Fatalf("%d durable, %v; want 30", len(durable), err)
+	}
+	if s.most != 1 {
+		t.Errorf("%d files of one path were committed at once", s.most)
+	}
+	got := map[string][]string{}
+	for _, name := range s.taken {
+		path, _, _ := strings.Cut(name, "/")
+		got[path] = append(got[path], name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }
