@@ -21,6 +21,32 @@ var (
 // SetLease shortens the time after which a silent worker's window is given to another.
 func (r *Runner) SetLease(d time.Duration) { r.lease = d }
 
+// OnTaken calls f whenever a worker has taken a window and done nothing with it yet.
+func (r *Runner) OnTaken(f func()) { r.queue = watchedQueue{r.queue, f} }
+
+type watchedQueue struct {
+	queue
+	taken func()
+}
+
+func (q watchedQueue) Taker(ctx context.Context, s *Source, lease time.Duration) (taker, error) {
+	t, err := q.queue.Taker(ctx, s, lease)
+	return watchedTaker{t, q.taken}, err
+}
+
+type watchedTaker struct {
+	taker
+	taken func()
+}
+
+func (t watchedTaker) Next(ctx context.Context) (*delivery, error) {
+	d, err := t.taker.Next(ctx)
+	if d != nil {
+		t.taken()
+	}
+	return d, err
+}
+
 // BindHold gives a client the budget's Hold, as a Runner does.
 func (c *Client) BindHold(hold func(ctx context.Context, d time.Duration) error) { c.hold = hold }
 

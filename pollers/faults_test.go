@@ -749,6 +749,47 @@ func TestABackfillAgainAsksForWhatWasSeenBeforeIt(t *testing.T) {
 	}
 }
 
+func TestAWindowThatWasReadIsAnsweredForAtAStop(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	reading := make(chan struct{}, 1)
+	p := &scripted{fetch: func(ctx context.Context, _ pollers.Window, _ func(events.Record) error) (pollers.Reading, error) {
+		reading <- struct{}{}
+		<-ctx.Done()
+		return pollers.Reading{Unchanged: 1}, nil
+	}}
+	s := b.source("eu", p, b.clock.Closed(-3, -2))
+	stop := b.run(b.runner(pollers.Options{}, s))
+	<-reading
+	stop()
+	if n := b.states("eu")[pollers.StateComplete]; n != 1 {
+		t.Fatalf("%d windows are complete; want the one that was read", n)
+	}
+	if err := pollers.Backfill(t.Context(), b.broker, s, pollers.Range{From: b.clock.Hour(-3), To: b.clock.Hour(-2)}, true); err != nil {
+		t.Fatal(err)
+	}
+	b.run(b.runner(pollers.Options{}, s))
+	b.eventually("the queue has a place for the window, before its lease ends", func() bool { return len(p.windows()) == 2 })
+}
+
+func TestAWindowThatWasTakenAtAStopIsAnothersAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	p := &scripted{}
+	s := b.source("eu", p, b.clock.Closed(-3, -2))
+	r := b.runner(pollers.Options{}, s)
+	ctx, stop := context.WithCancel(t.Context())
+	r.OnTaken(stop)
+	if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if n := len(p.windows()); n != 0 {
+		t.Fatalf("%d windows were read after the stop", n)
+	}
+	b.run(b.runner(pollers.Options{}, s))
+	b.eventually("the window is read before its lease ends", func() bool { return len(p.windows()) == 1 })
+}
+
 func TestAProcessLeavesWindowsToOthers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, broker.Options{})

@@ -20,6 +20,8 @@ const (
 	lease = 30 * time.Second
 	// idle is the pause of a worker that may not take a window now.
 	idle = time.Second
+	// lastWord is how long a stop waits for what became of a window to be written.
+	lastWord = 2 * time.Second
 )
 
 // worker reads windows of one source, one at a time. Several of them, in several processes, share the
@@ -84,50 +86,67 @@ func (w *worker) mayTake(ctx context.Context) bool {
 	return err == nil && !paused
 }
 
+// claimed is a window that the ledger says is this worker's.
+type claimed struct {
+	plan          Plan
+	class         Class
+	before, entry Entry // as the ledger had it, and as it has it now
+}
+
 // take reads one window: ledger, records, ledger, and only then the acknowledgement. A crash between any two reads
 // the window again and never skips it.
 func (w *worker) take(ctx context.Context, d *delivery) error {
+	c, err := w.claim(ctx, d)
+	if err != nil && ctx.Err() != nil {
+		_ = d.Return(0) // a stop came before the work did: nobody shall wait for the lease
+	}
+	if err != nil || c == nil {
+		return err
+	}
+	defer w.keep(ctx, d)()
+	ctx, end := w.trace(ctx, Task{Window: c.entry.Window, Class: c.class})
+	entry, err := w.read(ctx, c.plan, c.entry)
+	end(err)
+	if err != nil {
+		return w.failed(ctx, d, c.before, entry, err)
+	}
+	w.fared(w.source.Settings.Name, entry.Window, true)
+	return w.completed(ctx, d, c.plan, entry)
+}
+
+// claim writes into the ledger that the window is being read; nil when it shall not be, or not by this worker.
+func (w *worker) claim(ctx context.Context, d *delivery) (*claimed, error) {
 	var task Task
 	if err := json.Unmarshal(d.Task, &task); err != nil {
 		w.log.Error("a queued window cannot be read; it is planned anew", "window", d.Key, "error", err.Error())
-		return w.done(ctx, d)
+		return nil, w.done(ctx, d)
 	}
 	// The vendor may have refused the credentials while this worker waited for a window: each such request brings a lockout nearer.
 	if state, err := readState(ctx, w.sources, w.source.Settings.Name); err != nil {
-		return err
+		return nil, err
 	} else if state.Paused != "" {
-		return d.Return(idle)
+		return nil, d.Return(idle)
 	}
 	entry, err := w.book.Get(ctx, w.source.Settings.Name, task.Window)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	plan, ok := w.plans[w.source.Settings.Name][task.Stream]
 	if _, denied := w.denial(w.source.Settings.Name, task.Stream, w.now()); denied || !ok || w.lost(w.source.Settings.Name) {
-		return w.done(ctx, d) // the stream is no longer selected, may not be read, or its vendor is down
+		return nil, w.done(ctx, d) // the stream is no longer selected, may not be read, or its vendor is down
 	}
 	plan.Lag = w.source.lag()
 	class, due := plan.due(&entry, w.now())
 	if !due {
-		return w.done(ctx, d) // it was read; only its acknowledgement was lost
+		return nil, w.done(ctx, d) // it was read; only its acknowledgement was lost
 	}
-	before := entry
+	c := &claimed{plan: plan, class: class, before: entry}
 	entry.State = StateRunning
-	if entry, err = w.book.Set(ctx, w.source.Settings.Name, entry); err != nil {
-		if errors.Is(err, broker.ErrConflict) {
-			return d.Return(idle) // another worker has it
-		}
-		return err
+	c.entry, err = w.book.Set(ctx, w.source.Settings.Name, entry)
+	if errors.Is(err, broker.ErrConflict) {
+		return nil, d.Return(idle) // another worker has it
 	}
-	defer w.keep(ctx, d)()
-	ctx, end := w.trace(ctx, Task{Window: entry.Window, Class: class})
-	entry, err = w.read(ctx, plan, entry)
-	end(err)
-	if err != nil {
-		return w.failed(ctx, d, before, entry, err)
-	}
-	w.fared(w.source.Settings.Name, entry.Window, true)
-	return w.completed(ctx, d, plan, entry)
+	return c, err
 }
 
 // done says that a window needs no more work. The ledger has said so before: without an answer the window comes again and is dropped, and
@@ -217,7 +236,7 @@ func (w *worker) split(ctx context.Context, plan Plan, entry Entry, anew time.Ti
 }
 
 func (w *worker) completed(ctx context.Context, d *delivery, plan Plan, entry Entry) error {
-	return w.conclude(ctx, entry, func() error {
+	return w.conclude(ctx, entry, func(ctx context.Context) error {
 		if entry.State == StatePartial {
 			w.log.WarnContext(ctx, "a window is partial: the vendor's cap was reached at its finest grain",
 				"source", w.source.Settings.Name, "stream", entry.Stream, "from", entry.From, "to", entry.To, "grain", plan.Stream.Grain.String())
@@ -227,8 +246,11 @@ func (w *worker) completed(ctx context.Context, d *delivery, plan Plan, entry En
 }
 
 // conclude writes what became of the window, and only then answers for the delivery. Who lost the lease does
-// neither: the window is another worker's, whose word counts.
-func (w *worker) conclude(ctx context.Context, entry Entry, answer func() error) error {
+// neither: the window is another worker's, whose word counts. A stop leaves it the time for both, or else the window would be nobody's
+// until its lease ends.
+func (w *worker) conclude(ctx context.Context, entry Entry, answer func(context.Context) error) error {
+	ctx, cancel := outlasting(ctx, lastWord)
+	defer cancel()
 	_, err := w.book.Set(ctx, w.source.Settings.Name, entry)
 	if errors.Is(err, broker.ErrConflict) {
 		return nil
@@ -236,7 +258,20 @@ func (w *worker) conclude(ctx context.Context, entry Entry, answer func() error)
 	if err != nil {
 		return err
 	}
-	return answer()
+	return answer(ctx)
+}
+
+// outlasting gives a context that ends a while after its parent.
+func outlasting(parent context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		_ = wait(ctx, by)
+		cancel()
+	})
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 // failed says in the ledger why a window was not read and when it is tried again. The task is
@@ -268,7 +303,7 @@ func (w *worker) failed(ctx context.Context, d *delivery, before, entry Entry, e
 		w.fared(name, entry.Window, false)
 		entry = w.blame(ctx, entry, err, text, now)
 	}
-	return w.conclude(ctx, entry, func() error { return w.done(ctx, d) })
+	return w.conclude(ctx, entry, func(ctx context.Context) error { return w.done(ctx, d) })
 }
 
 // text is what the ledger, the log and dead letters may say.
@@ -309,10 +344,8 @@ func (w *worker) blame(ctx context.Context, entry Entry, err error, text string,
 
 // giveBack returns a window that a stop interrupted, so that another process takes it at once.
 func (w *worker) giveBack(ctx context.Context, d *delivery, before, entry Entry) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
 	entry.State = before.State
-	return w.conclude(ctx, entry, func() error { return d.Return(0) })
+	return w.conclude(ctx, entry, func(context.Context) error { return d.Return(0) })
 }
 
 // jitter gives a random time below n.

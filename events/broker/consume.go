@@ -349,8 +349,23 @@ func (c *Consumer) abandon() {
 	c.sub, c.wanted, c.expected = nil, 0, 0
 }
 
-// Close gives the consumer up in this process; its position stays.
-func (c *Consumer) Close() { c.abandon() }
+// Close gives the consumer up in this process; its position stays. What was delivered here and not taken goes to another at once, as far as
+// the server can be told.
+func (c *Consumer) Close() {
+	defer c.abandon()
+	if c.sub == nil || c.sub.Drain() != nil || c.broker.nc.FlushTimeout(time.Second) != nil {
+		return
+	}
+	for c.waits() {
+		d, err := c.receive(context.Background(), 0)
+		if err == nil && d != nil {
+			err = d.Return(0)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
 
 // Reset makes the server deliver everything above the ack floor again, in order, even what was acknowledged above it.
 func (c *Consumer) Reset(ctx context.Context) error {

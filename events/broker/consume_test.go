@@ -351,6 +351,18 @@ func TestADeliveryThatIsReturnedOrForgottenComesAgainAndOneInProgressDoesNot(t *
 	eventually(t, "all is done", func() bool { return stateOf(t, b, shared(0)).Done() })
 }
 
+func TestWhatAClosedConsumerDidNotTakeComesToAnotherAtOnce(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	closing, other := owner(t, b, shared(time.Minute)), owner(t, b, shared(time.Minute))
+	publishEvents(t, b, 1)
+	acked(t, closing.next(3)...) // two more would come to it
+	publishEvents(t, b, 2)
+	eventually(t, "both are delivered", func() bool { return stateOf(t, b, shared(0)).Unacked == 2 })
+	closing.Close()
+	wantSequences(t, "the other", other.take(2), through(2, 3))
+}
+
 func TestAConsumerKeepsItsPlaceWhateverItIsOpenedWith(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})
