@@ -349,19 +349,20 @@ func (p *partition) consume(ctx context.Context) error {
 
 // take processes the next batch, if one comes. Where more is known to wait, it is not even fetched before there is a slot for it.
 func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner bool) error {
-	slot := p.behind
+	slot, limit := p.behind, min(unasked, p.options.Batch)
 	if slot {
+		limit = p.options.Batch
 		if err := p.await(ctx, consumer); err != nil {
 			return err
 		}
 		defer p.vacate()
 	}
-	deliveries, err := consumer.Next(ctx, p.options.Batch)
+	deliveries, err := consumer.Next(ctx, limit)
 	if err != nil {
 		return err
 	}
-	p.behind = len(deliveries) > 0 && deliveries[len(deliveries)-1].Pending > 0
 	if len(deliveries) == 0 {
+		p.behind = false
 		return p.lookAround(ctx, consumer)
 	}
 	p.quiet = 0
@@ -374,9 +375,19 @@ func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner b
 			return err
 		}
 		defer p.vacate()
+		// The longer it waited, the more has come, and the less a record costs: the fuller a batch, the fewer there are.
+		more, err := consumer.More(limit - len(deliveries))
+		if err != nil {
+			return err
+		}
+		deliveries = append(deliveries, more...)
 	}
+	p.behind = deliveries[len(deliveries)-1].Pending > 0
 	return p.finish(ctx, deliveries)
 }
+
+// unasked is how many records a partition asks for that has no slot: they may come at any time, in every partition, and wait for one in memory.
+const unasked = 64
 
 // await waits for a slot and stays the owner meanwhile.
 func (p *partition) await(ctx context.Context, consumer *broker.Consumer) error {

@@ -57,9 +57,15 @@ func (o *ownership) answerDrains(ctx context.Context) error {
 			return err
 		}
 	}
+	exhausted := false // there may be nothing for this sink up to the goal
+	if state.Done() && state.AckFloor < o.goal() {
+		if exhausted, err = o.consumer.Exhausted(ctx); err != nil {
+			return err
+		}
+	}
 	waiting := o.drains[:0]
 	for _, d := range o.drains {
-		if state.AckFloor >= d.goal || state.Done() {
+		if state.AckFloor >= d.goal || exhausted {
 			d.done <- nil
 		} else {
 			waiting = append(waiting, d)

@@ -156,6 +156,22 @@ func wantOnce(t testing.TB, got []int, n int) {
 	t.Errorf("%d events, want %d; lost %d: %v; more than once %d: %v", len(got), n, len(lost), lost[:min(len(lost), 20)], len(twice), twice[:min(len(twice), 20)])
 }
 
+// The server counts an event for its consumers some time after it has acknowledged it.
+func TestADrainWaitsForWhatWasPublishedJustBefore(t *testing.T) {
+	t.Parallel()
+	b := openBroker(t)
+	hook := &peer{}
+	r := sinks.NewRunner("hook", b, sinks.Requests(hook.open, sinks.RequestOptions{}), sinks.Options{})
+	run(t, r)
+	for n := 1; n <= 25; n++ {
+		publish(t, b, n, n)
+		drain(t, r)
+		if got := r.Stats().Delivered; got != uint64(n) {
+			t.Fatalf("%d events are delivered after a drain, want %d", got, n)
+		}
+	}
+}
+
 func TestADrainLeavesEveryEventOnceInFiles(t *testing.T) {
 	b, dir := openBroker(t), t.TempDir()
 	r := sinks.NewRunner("archive", b, fileSink(t, dir, ""), sinks.Options{})

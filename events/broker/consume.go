@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -183,6 +184,23 @@ func (c *Consumer) Next(ctx context.Context, limit int) (batch []*Delivery, err 
 		return err
 	})
 	return batch, err
+}
+
+// More gives up to limit messages that have come of the open request since Next, without waiting: to one who was busy when they came.
+func (c *Consumer) More(limit int) (batch []*Delivery, err error) {
+	for len(batch) < limit && c.wanted > 0 && c.waits() {
+		d, err := c.receive(context.Background(), 0)
+		if errors.Is(err, ErrNewOwner) {
+			return nil, err
+		}
+		if err != nil {
+			break // Next meets it too
+		}
+		if d != nil {
+			batch = append(batch, d)
+		}
+	}
+	return batch, c.checkPin(batch)
 }
 
 // pulls is the subject of requests for messages.
@@ -438,7 +456,7 @@ type ConsumerState struct {
 	Pinned bool
 }
 
-// Done tells whether nothing is left to do.
+// Done tells whether nothing is left to do, as far as the consumer has counted; see Exhausted.
 func (s ConsumerState) Done() bool { return s.Unacked == 0 && s.Pending == 0 }
 
 // ConsumerState asks for a durable consumer's state; ErrNotFound if there is none.
@@ -450,11 +468,48 @@ func (b *Broker) ConsumerState(ctx context.Context, stream, name string) (Consum
 	if err != nil {
 		return ConsumerState{}, fmt.Errorf("consumer %s of %s: %w", name, stream, err)
 	}
-	info := cons.CachedInfo()
+	return stateOfConsumer(cons.CachedInfo()), nil
+}
+
+func stateOfConsumer(info *jetstream.ConsumerInfo) ConsumerState {
 	pinned := slices.ContainsFunc(info.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
 	return ConsumerState{
 		AckFloor: info.AckFloor.Stream, Delivered: info.Delivered.Stream, Unacked: uint64(info.NumAckPending), Pending: info.NumPending, Pinned: pinned,
-	}, nil
+	}
+}
+
+// Exhausted is Broker.Exhausted.
+func (c *Consumer) Exhausted(ctx context.Context) (bool, error) {
+	return c.broker.Exhausted(ctx, c.config.Stream, c.config.Name)
+}
+
+// Exhausted tells whether a durable consumer has nothing left of all that its stream had acknowledged when it was asked. The consumer's own count
+// cannot say so: the server adds a message to it some time after it has acknowledged the message to its publisher. The stream can.
+func (b *Broker) Exhausted(ctx context.Context, stream, name string) (bool, error) {
+	cons, err := b.consumer(ctx, stream, name)
+	if err != nil {
+		return false, fmt.Errorf("consumer %s of %s: %w", name, stream, err)
+	}
+	info := cons.CachedInfo()
+	state := stateOfConsumer(info)
+	if !state.Done() {
+		return false, nil
+	}
+	filters := info.Config.FilterSubjects
+	if len(filters) == 0 {
+		filters = []string{cmp.Or(info.Config.FilterSubject, ">")}
+	}
+	for _, filter := range filters {
+		_, err := b.fromLeader(ctx, stream, leaderRequest{Sequence: state.AckFloor + 1, Next: filter})
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("what is left of %s for %s: %w", stream, name, err)
+		}
+		return false, nil
+	}
+	return true, nil
 }
 
 // State asks for this consumer's state.

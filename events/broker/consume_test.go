@@ -234,6 +234,34 @@ func TestWhoAsksAheadHasTheNextMessagesWhileTheLastAreWorkedOn(t *testing.T) {
 	wantSequences(t, "all of them", all, through(1, 60))
 }
 
+func TestMoreGivesWhatHasComeMeanwhileWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	o := owner(t, b, shared(time.Minute))
+	more := func(limit int) []*broker.Delivery {
+		t.Helper()
+		batch, err := o.More(limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return batch
+	}
+	publishEvents(t, b, 2)
+	all := o.next(10)
+	publishEvents(t, b, 10)
+	// Eight are asked for still.
+	eventually(t, "what was asked for has come", func() bool { return stateOf(t, b, shared(0)).Unacked == 10 })
+	eventually(t, "some is here", func() bool { all = append(all, more(3)...); return len(all) > 2 })
+	if len(all) > 5 {
+		t.Errorf("%d came at once, want 3", len(all)-2)
+	}
+	eventually(t, "the rest is here", func() bool { all = append(all, more(100)...); return len(all) == 10 })
+	if rest := more(100); rest != nil {
+		t.Errorf("nothing was asked for, and %v came", sequences(rest))
+	}
+	wantSequences(t, "in order", append(all, o.take(2)...), through(1, 12))
+}
+
 func TestNextGivesNothingAfterAWhileAndEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

@@ -285,7 +285,7 @@ func PartitionConsumer(partition int) ConsumerConfig {
 	}
 }
 
-// Unprocessed counts the records of RAW that no processor has acknowledged.
+// Unprocessed counts the records of RAW that no processor has acknowledged, without those of the last moment; see Processed.
 func (b *Broker) Unprocessed(ctx context.Context) (uint64, error) {
 	partitions, err := b.Partitions(ctx)
 	if err != nil {
@@ -300,6 +300,20 @@ func (b *Broker) Unprocessed(ctx context.Context) (uint64, error) {
 		left += state.Unacked + state.Pending
 	}
 	return left, nil
+}
+
+// Processed tells whether processors have acknowledged every record that RAW held when it was asked.
+func (b *Broker) Processed(ctx context.Context) (bool, error) {
+	partitions, err := b.Partitions(ctx)
+	if err != nil {
+		return false, err
+	}
+	for p := range partitions {
+		if done, err := b.Exhausted(ctx, Raw, PartitionConsumer(p).Name); err != nil || !done {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // PurgeStream removes every message of a stream. Sequences go on.

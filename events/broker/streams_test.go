@@ -259,6 +259,34 @@ func TestAStreamThatParleyDidNotMakeIsToldInsteadOfGuessed(t *testing.T) {
 	}
 }
 
+// The server counts a message for its consumers some time after it has acknowledged it.
+func TestWhatWasJustPublishedIsNeverTakenForProcessed(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{Partitions: 1})
+	o := owner(t, b, broker.PartitionConsumer(0))
+	processed := func() bool {
+		t.Helper()
+		is, err := b.Processed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	if !processed() {
+		t.Error("an empty stream is not processed")
+	}
+	for i, m := range records(300) {
+		publish(t, b, m)
+		if processed() {
+			t.Fatalf("record %d is processed, which nobody took", i)
+		}
+		acked(t, o.take(1)...)
+		if !processed() {
+			t.Fatalf("record %d is not processed", i)
+		}
+	}
+}
+
 func TestUnprocessedCountsWhatNobodyAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := open(t, broker.Options{})

@@ -176,7 +176,9 @@ func (p *Process) settle(ctx context.Context) error {
 	for last, since := uint64(0), time.Now(); ; {
 		left, err := p.broker.Unprocessed(ctx)
 		if err == nil && left == 0 {
-			break
+			if done, err := p.broker.Processed(ctx); err == nil && done {
+				break
+			}
 		}
 		if left != last {
 			last, since = left, time.Now()
