@@ -2,6 +2,7 @@ package pollers_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -30,6 +31,7 @@ type scripted struct {
 	streams []pollers.Stream
 	fetch   func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error)
 	check   func(ctx context.Context) error
+	account string // "": one for all
 	client  *pollers.Client
 	env     pollers.Env
 
@@ -145,7 +147,7 @@ func (b *bench) source(name string, p *scripted, variables map[string]string) *p
 		}
 		vars.Decode(&own)
 		p.env = env
-		p.client = env.Connect("acme/1", pollers.Rate{}, vars.Secrets())
+		p.client = env.Connect(cmp.Or(p.account, "acme/1"), pollers.Rate{}, vars.Secrets())
 		return p
 	}, slog.New(slog.DiscardHandler))
 	vars.Unknown()
@@ -558,6 +560,94 @@ func TestARetryAfterOfAWindowHoldsTheAccount(t *testing.T) {
 	b.eventually("the other source is read", func() bool { return b.states("us")[pollers.StateComplete] == 1 })
 	if early := e.FailedAt.Add(asked).Sub(times()[0]); early > 0 {
 		t.Errorf("the account was asked %s before the vendor's time", early)
+	}
+}
+
+func TestTheStormOfOneAccountSlowsNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	var refused atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refused.Add(1)
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(server.Close)
+	busy := asking(server.URL)
+	busy.account = "acme/2"
+	target, times := arrivals(t)
+	calm, storm := asking(target), make(chan struct{})
+	ask := calm.fetch
+	calm.fetch = func(ctx context.Context, w pollers.Window, emit func(events.Record) error) (pollers.Reading, error) {
+		select {
+		case <-storm:
+		case <-ctx.Done():
+		}
+		return ask(ctx, w, emit)
+	}
+	eu, us := b.source("eu", busy, b.clock.Closed(-22, -2)), b.source("us", calm, b.clock.Closed(-22, -2))
+	b.run(b.runner(pollers.Options{}, eu, us))
+	b.eventually("one vendor asks to be left alone", func() bool { return b.states("eu")[pollers.StateFailed] == 1 })
+	close(storm)
+	b.eventually("the other is read", func() bool { return b.states("us")[pollers.StateComplete] == 20 })
+	if held := inspect(t, b, eu).Budget.HeldUntil; held.Before(b.clock.Now().Add(30 * time.Minute)) {
+		t.Errorf("the busy account is held until %s; want an hour", held)
+	}
+	if held := inspect(t, b, us).Budget.HeldUntil; !held.IsZero() || len(times()) != 20 || refused.Load() != 1 {
+		t.Errorf("the calm account is held until %s and was asked %d times, the busy one %d times; want 20 and 1", held, len(times()), refused.Load())
+	}
+}
+
+func TestWhatIsLiveAndThenWhatSettlesGoesBeforeALongBackfillThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	b.clock.Jump(b.clock.Hour(1).Add(10 * time.Minute).Sub(b.clock.Now())) // no hour ends while the test looks
+	begun, turn := make(chan pollers.Window), make(chan struct{})
+	p := &scripted{fetch: func(ctx context.Context, w pollers.Window, _ func(events.Record) error) (pollers.Reading, error) {
+		select {
+		case begun <- w:
+			<-turn
+			return pollers.Reading{Requests: 1}, nil
+		case <-ctx.Done():
+			return pollers.Reading{}, ctx.Err()
+		}
+	}}
+	b.run(b.runner(pollers.Options{}, b.source("eu", p, map[string]string{
+		"SINCE": b.clock.Format(-500), "WINDOW": "1h", "INTERVAL": "1h", "SETTLE": "4h", "CONCURRENCY": "1",
+	})))
+	known := map[pollers.Window]bool{}
+	read := func(meanwhile func()) string {
+		t.Helper()
+		select {
+		case w := <-begun:
+			class := "backfill"
+			if known[w] {
+				class = "settle"
+			} else if w.To.After(b.clock.Now()) {
+				class = "live"
+			}
+			known[w] = true
+			b.eventually("the next one is queued", func() bool { return b.queued() == 2 })
+			meanwhile()
+			turn <- struct{}{}
+			return class
+		case <-time.After(25 * time.Second):
+			t.Fatal("nothing is read any more")
+			return ""
+		}
+	}
+	for range 7 {
+		read(func() {})
+	}
+	// The four newest of what was read are now due again, and a new window is live.
+	got := []string{read(func() { b.clock.Jump(4 * time.Hour) })}
+	for range 8 {
+		got = append(got, read(func() {}))
+	}
+	live := slices.Index(got, "live")
+	want := []string{"live", "settle", "settle", "settle", "settle", "backfill"}
+	if live < 1 || live > 2 || !slices.Equal(got[live:live+len(want)], want) {
+		t.Errorf("read are %q; want what was in hand, at most one that was queued, and then %q", got, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,6 +93,31 @@ func TestABackfillIsReadBesideWhatIsReadAnyway(t *testing.T) {
 	}
 	b.eventually("three windows are read again", func() bool { return len(p.windows()) == 11 && b.states("eu")[pollers.StateComplete] == 8 })
 	b.never("more is read", func() bool { return len(p.windows()) != 11 })
+}
+
+// Each asks from a process of its own, and none takes away what another asked for.
+func TestBackfillsThatAreAskedForAtOnceAreAllRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, broker.Options{})
+	variables := b.clock.Closed(-2, -1)
+	const asked = 8
+	var wg sync.WaitGroup
+	for n := range asked {
+		s := b.source("eu", &scripted{}, variables)
+		r := pollers.Range{From: b.clock.Hour(-10*n - 20), To: b.clock.Hour(-10*n - 17)}
+		wg.Go(func() {
+			if err := pollers.Backfill(t.Context(), b.broker, s, r, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	s := b.source("eu", &scripted{}, variables)
+	if got := inspect(t, b, s).Ranges; len(got) != asked {
+		t.Errorf("ranges %v; want %d", got, asked)
+	}
+	b.run(b.runner(pollers.Options{}, s))
+	b.eventually("all are read", func() bool { return b.states("eu")[pollers.StateComplete] == 3*asked+1 })
 }
 
 func TestARangeThatReachesIntoThePresentLeavesItToTheLiveWindow(t *testing.T) {

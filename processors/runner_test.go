@@ -250,6 +250,18 @@ func TestAnOlderReadingThatArrivesLateOverwritesNothing(t *testing.T) {
 	}
 }
 
+// A vendor's mistake of a year must not make every later change look old.
+func TestATimeOfChangeInTheFutureHidesNoLaterChange(t *testing.T) {
+	b := open(t, broker.Options{})
+	start(t, b, processors.Options{})
+	raw(t, b, chat{ID: "ahead", Text: "dated in the future", Updated: epoch.AddDate(1, 0, 0).Unix()}, 10)
+	raw(t, b, chat{ID: "ahead", Text: "dated well", Updated: epoch.Add(time.Minute).Unix()}, 90)
+	drained(t, b)
+	if got := texts(t, emitted(t, b), "ahead"); len(got) != 2 || got[1] != "dated well" {
+		t.Errorf("%q; want the later change too", got)
+	}
+}
+
 func TestWhatIsKnownSurvivesANewProcessorAndALostIndex(t *testing.T) {
 	b := open(t, broker.Options{})
 	_, stop := start(t, b, processors.Options{})

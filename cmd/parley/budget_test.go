@@ -101,8 +101,8 @@ func (c *counter) seen() []asked {
 	return append([]asked(nil), c.requests...)
 }
 
-// check wants no interval of a period to hold more requests than the rate allows; times are as exact as the machine keeps them, and never so
-// vague that two budgets would pass for one.
+// check wants no interval, of one period or of many, to hold more requests than the rate allows. Times are as exact as the machine keeps them, and
+// never so vague that two budgets would pass for one; that is the same for an interval of any length, so that a long one bounds the rate closely.
 func (c *counter) check(t *testing.T, requests int, period time.Duration) {
 	t.Helper()
 	vague := time.Duration(0)
@@ -111,11 +111,16 @@ func (c *counter) check(t *testing.T, requests int, period time.Duration) {
 	}
 	vague = min(vague, period/3)
 	all, least := c.seen(), time.Hour
-	for i := range max(0, len(all)-requests) {
-		least = min(least, all[i+requests].at.Sub(all[i].at))
-	}
-	if least < period-vague {
-		t.Errorf("%d requests came within %s; the rate is %d in %s, and times are exact to %s", requests+1, least, requests, period, vague)
+	for i := range all {
+		for n := 1; i+n*requests < len(all); n++ {
+			took := all[i+n*requests].at.Sub(all[i].at)
+			if took < time.Duration(n)*period-vague {
+				t.Fatalf("%d requests came within %s; the rate is %d in %s, and times are exact to %s", n*requests+1, took, requests, period, vague)
+			}
+			if n == 1 {
+				least = min(least, took)
+			}
+		}
 	}
 	t.Logf("%d requests, any %d of them within %s or more; times are exact to %s", len(all), requests+1, least, vague)
 }

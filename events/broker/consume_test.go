@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -584,7 +585,7 @@ func TestAnOwnerThatComesBackIsToldAndGetsEverythingOnce(t *testing.T) {
 	}
 }
 
-// proxy stands between a client and its server. What it swallows, the server has sent and nobody has received.
+// proxy stands between a client and its server. What it swallows, the server has sent and nobody has received; what it loses, the client has sent.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -592,6 +593,8 @@ type proxy struct {
 
 	mu    sync.Mutex
 	deaf  bool
+	mute  bool
+	lost  []byte // by the client's way to the server
 	conns []net.Conn
 }
 
@@ -627,7 +630,7 @@ func (p *proxy) serve() {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
-		p.running.Go(func() { _, _ = io.Copy(server, client) })
+		p.running.Go(func() { _, _ = io.Copy(speaking{p, server}, client) })
 		p.running.Go(func() { _, _ = io.Copy(hearing{p, client}, server) })
 	}
 }
@@ -647,10 +650,46 @@ func (h hearing) Write(b []byte) (int, error) {
 	return h.client.Write(b)
 }
 
+// speaking is the way to the server.
+type speaking struct {
+	*proxy
+	server io.Writer
+}
+
+func (s speaking) Write(b []byte) (int, error) {
+	if s.lose(b) {
+		return len(b), nil
+	}
+	return s.server.Write(b)
+}
+
+func (p *proxy) lose(b []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mute {
+		p.lost = append(p.lost, b...)
+	}
+	return p.mute
+}
+
 func (p *proxy) swallow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.deaf = true
+}
+
+// silence loses what the client sends from now on.
+func (p *proxy) silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = true
+}
+
+// hasLost tells whether something of that text was sent and lost.
+func (p *proxy) hasLost(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Contains(p.lost, []byte(text))
 }
 
 // cut breaks every connection; the next ones are whole again.
@@ -660,7 +699,7 @@ func (p *proxy) cut() {
 	for _, c := range p.conns {
 		_ = c.Close()
 	}
-	p.conns, p.deaf = nil, false
+	p.conns, p.deaf, p.mute = nil, false, false
 }
 
 // What was lost with a connection would come after its AckWait, behind what follows it.

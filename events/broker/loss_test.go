@@ -90,6 +90,43 @@ func TestAMessageWhoseAnswerWasLostIsStoredOnce(t *testing.T) {
 	}
 }
 
+func TestAMessageThatWasLostOnItsWayIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for name, count := range map[string]int{"as a batch": 100, "each alone": 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := startExternal(t)
+			near := e.connect(t)
+			p := startProxy(t, e.Addr().String())
+			far := open(t, broker.Options{URLs: []string{p.url()}})
+			p.silence()
+			done := make(chan error, 1)
+			go func() { done <- sendAll(far.Pipeline(t.Context()), count) }()
+			eventually(t, "the first is on its way", func() bool { return p.hasLost(record(0).Subject) })
+			if got := size(t, near, broker.Raw).Messages; got != 0 {
+				t.Fatalf("%d messages came through", got)
+			}
+			p.cut()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if got := size(t, near, broker.Raw).Messages; got != uint64(count) {
+				t.Errorf("%d messages of %d: what the server never had was not sent again", got, count)
+			}
+		})
+	}
+}
+
+// sendAll sends so many records and waits until all are acknowledged.
+func sendAll(p *broker.Pipeline, count int) error {
+	for n := range count {
+		if err := p.Send(record(n)); err != nil {
+			return err
+		}
+	}
+	return p.Flush()
+}
+
 func TestAPipelineEndsWithItsContextWhileTheServerIsLost(t *testing.T) {
 	t.Parallel()
 	e := startExternal(t)

@@ -274,6 +274,31 @@ func TestPagesThatMoveAreReadAgain(t *testing.T) {
 	}
 }
 
+// A vendor may promise any number of pages: what is behind an empty one is not asked for.
+func TestAPageThatIsEmptyEndsItsReading(t *testing.T) {
+	for name, told := range map[string]struct{ total, pages int }{
+		"in the middle": {75, 3}, "of very many": {100, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			p := script(t, func(q url.Values, _ int) string {
+				asked = append(asked, q.Get("page"))
+				if q.Get("page") == "2" {
+					return page(told.total, told.pages)
+				}
+				n, _ := strconv.Atoi(q.Get("page"))
+				return page(told.total, told.pages, rows(25*n, 25)...)
+			})
+			if _, _, err := fetch(p, window(t, "2026-10-25", "2026-10-25")); !errors.Is(err, pollers.ErrIncomplete) || !strings.Contains(err.Error(), "page 2 of") {
+				t.Errorf("%v; want ErrIncomplete because of page 2", err)
+			}
+			if want := []string{"1", "2", "1", "2", "1", "2", "1", "2"}; !slices.Equal(asked, want) {
+				t.Errorf("%d requests, the first of pages %q; want pages 1 and 2 in each of four readings", len(asked), asked[:min(len(asked), 8)])
+			}
+		})
+	}
+}
+
 func TestAPageThatIsTornIsAskedForAgainByItself(t *testing.T) {
 	whole := page(60, 3, rows(25, 25)...)
 	for name, torn := range map[string]string{

@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +90,40 @@ func TestACheckNamesTheVariableToChange(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("no line %q has %q:\n%s", start, want, out)
+		}
+	}
+}
+
+func TestACheckSaysHowFarAVendorsClockIsOff(t *testing.T) {
+	t.Parallel()
+	environ := simulatedVendors(t)
+	const variable = "PARLEY_SOURCE_LIVECHAT_URL="
+	at := slices.IndexFunc(environ, func(entry string) bool { return strings.HasPrefix(entry, variable) })
+	base, err := url.Parse(strings.TrimPrefix(environ[at], variable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ = slices.DeleteFunc(environ, func(entry string) bool {
+		return !strings.HasPrefix(entry, "PARLEY_SOURCE_LIVECHAT_") || strings.HasPrefix(entry, "PARLEY_SOURCE_LIVECHAT_REPORTS_") || strings.HasPrefix(entry, variable)
+	})
+	for off, want := range map[time.Duration]string{
+		0: "ok       source livechat: .*; its clock agrees with ours", 30 * time.Second: `ok       source livechat: .*; its clock is (29|3[01])[.s].* from ours`,
+		-5 * time.Minute: `FAULT    source livechat: .*; its clock is -[45]m.* from ours, more than 1m0s: set this machine's clock by NTP`,
+	} {
+		vendor := httputil.NewSingleHostReverseProxy(base)
+		vendor.ModifyResponse = func(r *http.Response) error {
+			r.Header.Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
+			return nil
+		}
+		server := httptest.NewServer(vendor)
+		got := shown(t, append(environ[:len(environ):len(environ)], "PARLEY_SOURCES=livechat", variable+server.URL, "PARLEY_DATA_DIR="+filepath.Join(t.TempDir(), "data")),
+			func(a *app.App) error {
+				_, err := a.Check(t.Context(), false)
+				return err
+			})
+		server.Close()
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("off by %s it says\n%s", off, got)
 		}
 	}
 }
