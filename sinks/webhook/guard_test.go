@@ -193,11 +193,7 @@ func TestANameThatLeadsHereIsNotCalledWhateverItResolvedToBefore(t *testing.T) {
 
 // A name whose letters become an address on the way is that address where it is connected to.
 func TestAnAddressInOtherLettersIsAnAddress(t *testing.T) {
-	for _, host := range []string{"127。0。0。1", "127．0．0．1", "①②⑦.⓪.⓪.①", "１２７.0.0.1", "169。254。169。254", "10｡0｡0｡1"} {
-		_, faults := open("https://"+host+"/hook", nil)
-		if faults != nil {
-			continue // refused at once
-		}
+	for _, host := range []string{"127。0。0。1", "127．0．0．1", "①②⑦.⓪.⓪.①", "169。254。169。254", "10｡0｡0｡1"} {
 		s := newSender(t, "https://"+host+"/hook?handshake=off", nil)
 		s.Resolve(dns(t, "127.0.0.1"))
 		if err := s.Send(t.Context(), one()); what(err) != "tried again" || !strings.Contains(err.Error(), "is not called: ") {
