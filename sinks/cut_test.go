@@ -2,6 +2,7 @@ package sinks_test
 
 import (
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -85,7 +86,9 @@ func TestConnectionsThatBreakLoseNothing(t *testing.T) {
 
 	const rounds, each = 12, 6000
 	publish(t, server, 1, rounds*each)
-	r := sinks.NewRunner("archive", client, fileSink(t, dir, "rotate_size=64KB&rotate_age=1s"), sinks.Options{})
+	said := &log{}
+	o := sinks.Options{Logger: slog.New(slog.NewTextHandler(said, nil))}
+	r := sinks.NewRunner("archive", client, fileSink(t, dir, "rotate_size=64KB&rotate_age=1s"), o)
 	run(t, r)
 	for range rounds {
 		// A lost connection is back within about a second; then some thousand events a moment are on their way.
@@ -97,4 +100,7 @@ func TestConnectionsThatBreakLoseNothing(t *testing.T) {
 	}
 	drain(t, r)
 	wantOnce(t, revisions(t, dir), rounds*each)
+	if now, anew := said.count("has the sink now"), said.count("has the sink anew"); now != 1 || anew == 0 {
+		t.Errorf("it is said %d times that this process has the sink now, and %d times anew; want once, and why it has it again", now, anew)
+	}
 }

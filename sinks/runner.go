@@ -201,6 +201,8 @@ type ownership struct {
 	sink Sink
 	// wanted: this process owns the consumer, and its sink must be opened before anything is taken.
 	wanted bool
+	// had: this process has owned it before.
+	had bool
 	// held are the deliveries that are not acknowledged, by sequence.
 	held map[uint64]*broker.Delivery
 	// spans end the spans of those of them whose trace asks for one.
@@ -343,7 +345,12 @@ func (o *ownership) own(ctx context.Context) error {
 	}
 	o.sink, o.wanted = sink, false
 	o.count(func(s *Stats) { s.Owner = true })
-	o.log.Info("this process has the sink now")
+	if o.had {
+		o.log.Info("this process has the sink anew, after a connection or its ownership was lost; what is not acknowledged comes again")
+	} else {
+		o.log.Info("this process has the sink now")
+	}
+	o.had = true
 	return o.refreshFloor(ctx)
 }
 

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"fmt"
 	"io"
 	"net/url"
 	"time"
@@ -83,10 +84,15 @@ func DecodeSettings(name string, vars *settings.Vars) Settings {
 		}
 	}
 	positive("CONCURRENCY", s.Concurrency > 0)
-	positive("TIMEOUT", s.Timeout > 0)
 	positive("MAX_ATTEMPTS", s.MaxAttempts > 0)
+	if s.Timeout < minTimeout && !faulty(vars, "TIMEOUT") {
+		vars.Fault("TIMEOUT", fmt.Sprintf("want %s or more, such as 15s: it is the time for one request, its connection and its answer", minTimeout))
+	}
 	return s
 }
+
+// minTimeout is below what any destination needs: with less every request would fail, and the sink would look as if its destination were down.
+const minTimeout = 100 * time.Millisecond
 
 func decodeURL(text string, vars *settings.Vars) *url.URL {
 	u, err := url.Parse(text)

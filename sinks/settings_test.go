@@ -50,6 +50,23 @@ func TestWrongSettingsGiveAllTheirFaults(t *testing.T) {
 	}
 }
 
+func TestATimeInWhichNothingCanBeAnsweredIsRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"1ns": `PARLEY_SINK_A_TIMEOUT: is "1ns", want 100ms or more`, "99ms": `is "99ms", want 100ms or more`, "0s": `is "0s", want 100ms or more`,
+		"-5s": `is "-5s", want 100ms or more`, "15": `is "15", want a duration`, "100ms": "", "10m": "",
+	} {
+		vars := settings.New("PARLEY_SINK_A_", map[string]string{"URL": "https://h.example/", "TIMEOUT": text})
+		sinks.DecodeSettings("a", vars)
+		got := ""
+		if faults := vars.Faults(); faults != nil {
+			got = faults.Error()
+		}
+		if (got == "") != (want == "") || !strings.Contains(got, want) || strings.Count(got, "TIMEOUT:") > 1 {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func FuzzStart(f *testing.F) {
 	f.Add("2026-01-31T00:00:00Z")
 	f.Fuzz(func(t *testing.T, text string) {

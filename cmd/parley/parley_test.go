@@ -654,6 +654,19 @@ func TestDeadLettersAreListedExplainedReplayedAndDropped(t *testing.T) {
 		t.Errorf("%v: no sink gave anything up", none)
 	}
 	first := all[0]
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{
+		"younger than an hour": {[]string{"--since", "1h"}, len(all)}, "older than an hour": {[]string{"--until", "1h"}, 0},
+		"both": {[]string{"--since", "2h", "--until", "1h"}, 0}, "a reason that none has": {[]string{"--reason", "no such reason"}, 0},
+		"its own reason, vendor and time": {[]string{"--reason", strings.ToUpper(first.Reason), "--vendor", first.Vendor, "--name", first.Name, "--since", "1h"}, -1},
+	} {
+		got := list(c.args...)
+		if c.want >= 0 && len(got) != c.want || c.want < 0 && (len(got) == 0 || len(got) == len(all) || got[0].Reason != first.Reason) {
+			t.Errorf("%s: %d of %d dead letters", name, len(got), len(all))
+		}
+	}
 	number := fmt.Sprint(first.Sequence)
 	shown := command(t, w.environ, "dlq", "show", number).once(t, exitDone).stdout.String()
 	for _, want := range []string{first.Reason[:20], first.Vendor, "parley dlq replay " + number, "part 1 of"} {
@@ -727,6 +740,20 @@ func TestAReplayGivesStoredEventsToOneSinkAgainBesideItsLiveOnes(t *testing.T) {
 	if live := w.readFiles(t); len(live.twice) > 0 || len(live.events) < len(first.events) {
 		t.Errorf("the live files hold %d events, %d twice; want those that were there, once", len(live.events), len(live.twice))
 	}
+	if said := command(t, w.environ, "replay", "files", "--from", "2020-01-01", "--to", "2020-01-02").once(t, exitDone).stdout.String(); !strings.HasPrefix(said, "0 events") {
+		t.Errorf("of a day without events it says %q", said)
+	}
+	// Slower than the rate is any machine now and then; faster is none.
+	const rate = 3
+	began := time.Now()
+	slowly := command(t, w.environ, "replay", "files", "--from", "2020-01-01", "--filter", "conversation.livechat", "--rate", fmt.Sprint(rate)).once(t, exitDone)
+	if took, least := time.Since(began), time.Duration(wanted-1)*time.Second/rate; wanted < 10 || took < least {
+		t.Errorf("%d events at %d a second took %s; want %s at least", wanted, rate, took, least)
+	}
+	if !strings.Contains(slowly.stderr.String(), "progress: files ") {
+		t.Errorf("no progress is seen in %q", slowly.stderr)
+	}
+	command(t, w.environ, "replay", "files", "--from", "2020-01-01", "--rate", "-1").once(t, exitUsage)
 	command(t, w.environ, "replay", "nobody", "--from", "2020-01-01").once(t, exitUsage)
 	command(t, w.environ, "replay", "files", "--from", "yesterday").once(t, exitUsage)
 }

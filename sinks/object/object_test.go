@@ -345,6 +345,26 @@ func meet(t *testing.T, f fault, inParts bool, times int) {
 	}
 }
 
+// A 412 says that the name is taken. Only the same content, by its checksum, is our own.
+func TestAnObjectOfOurNameWithOtherContentIsNotTakenForOurs(t *testing.T) {
+	prefix := newPrefix()
+	s := own(t, opener(t, endpoint, prefix, "path={kind}"))
+	if _, err := s.Deliver(t.Context(), sinks.Batch{Items: items(1, 4)}); err != nil {
+		t.Fatal(err)
+	}
+	key, content := prefix+"/conversation/00000000000000000001-00000000000000000004.ndjson", "of somebody else"
+	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(content)}); err != nil {
+		t.Fatal(err)
+	}
+	durable, err := s.Flush(t.Context())
+	if !errors.Is(err, sinks.ErrReopen) || !strings.Contains(err.Error(), "is there with other content") || len(durable) > 0 {
+		t.Errorf("%v durable, %v; want none, and the sink opened anew", durable, err)
+	}
+	if all := objects(t, prefix); len(all) != 1 || string(all[0].content) != content {
+		t.Errorf("got %v; want what was there, as it was", all)
+	}
+}
+
 // Objects wait on the local disk until they are closed.
 func TestAFullDiskHoldsEventsBackUntilThereIsRoom(t *testing.T) {
 	for variant, query := range map[string]string{"ndjson": "", "csv": "format=csv&compress=zstd", "parquet": "format=parquet"} {

@@ -191,6 +191,17 @@ func TestANameThatLeadsHereIsNotCalledWhateverItResolvedToBefore(t *testing.T) {
 	}
 }
 
+// A name whose letters become an address on the way is that address where it is connected to.
+func TestAnAddressInOtherLettersIsAnAddress(t *testing.T) {
+	for _, host := range []string{"127。0。0。1", "127．0．0．1", "①②⑦.⓪.⓪.①", "169。254。169。254", "10｡0｡0｡1"} {
+		s := newSender(t, "https://"+host+"/hook?handshake=off", nil)
+		s.Resolve(dns(t, "127.0.0.1"))
+		if err := s.Send(t.Context(), one()); what(err) != "tried again" || !strings.Contains(err.Error(), "is not called: ") {
+			t.Errorf("%s: %s: %v", host, what(err), err)
+		}
+	}
+}
+
 func TestLocalhostIsThisMachine(t *testing.T) {
 	e := newEndpoint(t)
 	u, err := url.Parse(e.URL)

@@ -251,3 +251,59 @@ func TestWhatBecomesOfEventsByTheirAnswer(t *testing.T) {
 		}
 	}
 }
+
+// Each phase of a request has its time: what is slower than that is tried again, what is within it counts.
+func TestEachPhaseOfARequestHasItsTime(t *testing.T) {
+	const within, beyond = 14900 * time.Millisecond, 15100 * time.Millisecond
+	answer := func(after time.Duration) func(net.Conn) {
+		return func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+				return
+			}
+			time.Sleep(after)
+			_, _ = io.WriteString(c, accepts)
+		}
+	}
+	never := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+	for name, c := range map[string]struct {
+		scheme string
+		serve  func(net.Conn) // nil: nobody takes the connection
+		want   string
+		took   time.Duration
+	}{
+		"an answer just in time":      {"http", answer(within), "delivered", within},
+		"an answer just too late":     {"http", answer(beyond), "tried again", 15 * time.Second},
+		"a request that nobody reads": {"http", func(c net.Conn) { time.Sleep(time.Minute) }, "tried again", 15 * time.Second},
+		"a handshake that hangs":      {"https", never, "tried again", 5 * time.Second},
+		"a connection that hangs":     {"http", nil, "tried again", 15 * time.Second}, // the dialer's own 5 s need a network
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSender(t, c.scheme+"://127.0.0.1:9/?handshake=off", nil)
+				var serving sync.WaitGroup
+				defer serving.Wait()
+				s.Dial(func(ctx context.Context) (net.Conn, error) {
+					if c.serve == nil {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					here, there := net.Pipe()
+					serving.Go(func() {
+						defer there.Close()
+						c.serve(there)
+					})
+					return here, nil
+				})
+				began := time.Now()
+				err := s.Send(t.Context(), one())
+				if took := time.Since(began); what(err) != c.want || took != c.took {
+					t.Errorf("%s after %s: %v; want %s after %s", what(err), took, err, c.want, c.took)
+				}
+				if err != nil && !strings.Contains(err.Error(), "no answer in time") {
+					t.Errorf("got %v", err)
+				}
+				_ = s.Close()
+			})
+		})
+	}
+}
