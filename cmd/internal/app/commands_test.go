@@ -88,6 +88,15 @@ func TestACheckNamesTheVariableToChange(t *testing.T) {
 	}
 }
 
+func TestAFileOfPlacesThatIsNotThereIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	gone := filepath.Join(t.TempDir(), "gone.mmdb")
+	_, err := app.New([]string{"PARLEY_GEOIP_DB=" + gone}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "PARLEY_GEOIP_DB") || !strings.Contains(err.Error(), gone) || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("%v; want the variable, the file, and that it is not there", err)
+	}
+}
+
 func TestNobodyReplaysByAnotherPolicyThanTheProcessors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
