@@ -3,6 +3,7 @@ package processors_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/processors"
+	"github.com/parley-stream/parley/processors/privacy"
 )
 
 // canaries are what may stand nowhere after the person was erased.
@@ -118,6 +120,52 @@ func TestAForgottenPersonIsInNoByteAndComesBackByNoReading(t *testing.T) {
 	b.Close()
 	if where := stands(t, dir); len(where) > 0 {
 		t.Errorf("she stands in\n%s", strings.Join(where, "\n"))
+	}
+}
+
+func TestAPersonWhoIsLeftOnlyAsAHashIsFoundByItsKeyAlone(t *testing.T) {
+	policy := func(key string) *privacy.Policy {
+		p, faults := privacy.New("visitor.email=hmac,visitor.id=drop,messages=drop", key)
+		if faults != nil {
+			t.Fatal(faults)
+		}
+		return p
+	}
+	former, present := policy("the key of last month"), policy("the key of this month")
+	b := open(t, broker.Options{Partitions: 1})
+	for i, p := range []*privacy.Policy{former, present} {
+		_, stop := start(t, b, processors.Options{Guard: p})
+		raw(t, b, chat{ID: fmt.Sprint("ann ", i), Email: "Ann@visitor.example"}, i+1)
+		raw(t, b, chat{ID: fmt.Sprint("bob ", i), Email: "bob@visitor.example"}, i+1)
+		drained(t, b)
+		stop()
+	}
+	if err := b.PurgeStream(t.Context(), broker.Raw); err != nil { // as its retention does
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		alias func(string) string
+		want  string
+	}{
+		"the present key": {present.Hashed, "ann 1"},
+		"the former key":  {former.Hashed, "ann 0"},
+		"no key":          {nil, ""},
+	} {
+		e, err := processors.NewEraser(t.Context(), b, processors.EraserOptions{Alias: c.alias})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := e.Find(t.Context(), ann)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, entity := range found.Entities {
+			ids = append(ids, entity.VendorID)
+		}
+		if got := strings.Join(ids, ", "); got != c.want {
+			t.Errorf("by %s %q is found, want %q", name, got, c.want)
+		}
 	}
 }
 

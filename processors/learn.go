@@ -17,8 +17,8 @@ const (
 	warmLimit = 10 * time.Second
 	// relearn is how long after the first reading what came meanwhile is read again: following may have begun only after it.
 	relearn = 2 * time.Second
-	// lookUp is how many entities are asked for at once.
-	lookUp = 1024
+	// lookUp is how many entities are asked for at once: what the broker asks in one request.
+	lookUp = 1000
 )
 
 // learners are the Enrichers that learn.
@@ -112,7 +112,8 @@ func filtersOf(l Learner) []string {
 	return filters
 }
 
-// teachLast gives a Learner the last event of each entity.
+// teachLast gives a Learner the last event of each entity, by look-ups: to read all events would be a little cheaper at first, but every revision of a
+// directory's entry stays.
 func (r *Runner) teachLast(ctx context.Context, l Learner, filters []string) error {
 	for _, filter := range filters {
 		subjects, err := r.broker.Subjects(ctx, broker.Events, filter)

@@ -295,6 +295,7 @@ type forgetCmd struct {
 	Visitor string `help:"The person's e-mail address, or id as a visitor or customer."`
 	Again   bool   `help:"Whoever was forgotten before: after a backup was restored."`
 	Source  string `help:"Only in this source; an id needs it where there are several."`
+	Former  bool   `name:"former-policy" help:"What was published under another privacy policy or key, which this command has and the processors had."`
 	DryRun  bool   `help:"Only say what would be erased."`
 	Yes     bool   `help:"Erase without asking."`
 	JSON    bool   `name:"json" help:"Print JSON."`
@@ -302,7 +303,7 @@ type forgetCmd struct {
 
 func (c *forgetCmd) Run(ctx context.Context) error {
 	return withApp(func(a *app.App) error {
-		return a.Forget(ctx, app.ForgetRequest{Visitor: c.Visitor, Again: c.Again, Source: c.Source, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON}, os.Stdin)
+		return a.Forget(ctx, app.ForgetRequest{Visitor: c.Visitor, Again: c.Again, Source: c.Source, FormerPolicy: c.Former, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON}, os.Stdin)
 	})
 }
 

@@ -18,7 +18,9 @@
 // is an allow-list. *=mask is a good first rule.
 //
 // PARLEY_PRIVACY_KEY or, better, PARLEY_PRIVACY_KEY_FILE is the key of hmac, of at least 16 bytes. <key> in the values is the beginning of a
-// hash of it: after the key is replaced and Parley started anew, old and new values do not match, and can be told apart.
+// hash of it: after the key is replaced and Parley started anew, old and new values do not match, and can be told apart. Keep the old one for
+// as long as there are events of it: whom `parley forget` erases is found under the present key, and under the old one by
+// `parley forget --former-policy` with that in its place.
 //
 // # Delivery
 //

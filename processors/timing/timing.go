@@ -36,8 +36,10 @@
 //
 // # Limits
 //
-// Conversations alone, and only those with messages. No vendor gives both messages and figures of the same conversation, so
-// the definitions are those of the one document that defines them (cobrowser-csv.txt), and cannot be compared. LiveChat's and LiveAgent's reports have
+// Conversations alone, and only those with messages. No vendor's document has a conversation with both its messages and one of these figures, so
+// that none can be compared. CoBrowser.net gives figures without messages, and the one document that defines them (cobrowser-csv.txt); the
+// definitions here are its own, but for the first response, which it counts from when an agent accepted: no vendor that gives messages tells that.
+// LiveLeader and LiveChat give messages and the length of the chat, in which every time lies. LiveChat's and LiveAgent's reports have
 // averages of days (first_response_time, response_time; newAnswerAvgTime, chatPickupAvgTime), of which no document says from what to what they
 // are counted: their metric events stand beside these, and may differ.
 package timing

@@ -191,6 +191,30 @@ func TestTheDocumentedChatsOfVendorsGiveTheFiguresThatAPersonCounts(t *testing.T
 	}
 }
 
+func TestEveryTimeLiesInTheLengthThatTheVendorGives(t *testing.T) {
+	// By its document LiveLeader counts from the first message to the last; LiveChat's chats end later.
+	for file, whole := range map[string]bool{
+		"liveleader/testdata/documented": true, "liveleader/testdata/operators": true, "liveleader/testdata/bare": true,
+		"livechat/testdata/documented": false, "livechat/testdata/later": false,
+	} {
+		content, err := os.ReadFile(filepath.Join("..", "normalize", file+".golden.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := processortest.Decode(t, events.KindConversation, content).(*events.Conversation)
+		metrics(t, c)
+		length := *c.DurationS
+		if span := c.Messages[len(c.Messages)-1].At.Sub(c.Messages[0].At).Seconds(); span >= length+1 || whole && span < length {
+			t.Errorf("%s: the messages take %v s, the chat %v s", file, span, length)
+		}
+		for name, figure := range map[string]*float64{"first_response_s": c.Metrics.FirstResponseS, "max_response_s": c.Metrics.MaxResponseS, "first_reply_s": c.Metrics.FirstReplyS} {
+			if figure != nil && *figure >= length+1 { // some lengths are whole seconds
+				t.Errorf("%s: %s is %v s, the chat %v s", file, name, *figure, length)
+			}
+		}
+	}
+}
+
 func TestNoConversationGivesAFigureThatCannotBe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := &events.Conversation{StartedAt: start}

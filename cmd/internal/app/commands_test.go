@@ -128,6 +128,15 @@ func TestACheckSaysHowFarAVendorsClockIsOff(t *testing.T) {
 	}
 }
 
+func TestAFileOfPlacesThatIsNotThereIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	gone := filepath.Join(t.TempDir(), "gone.mmdb")
+	_, err := app.New([]string{"PARLEY_GEOIP_DB=" + gone}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "PARLEY_GEOIP_DB") || !strings.Contains(err.Error(), gone) || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("%v; want the variable, the file, and that it is not there", err)
+	}
+}
+
 func TestNobodyReplaysByAnotherPolicyThanTheProcessors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -157,6 +166,59 @@ func TestNobodyReplaysByAnotherPolicyThanTheProcessors(t *testing.T) {
 	}
 	if err := replay("PARLEY_PRIVACY=" + policy); err != nil {
 		t.Errorf("the same policy: %v", err)
+	}
+}
+
+func TestNobodyIsForgottenByAnotherPolicyThanTheProcessors(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const policy, key = "visitor.email=hmac", "a key of this installation"
+	forget := func(q app.ForgetRequest, more ...string) error {
+		a, err := app.New(append(more, "PARLEY_DATA_DIR="+dir), io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.DryRun = true
+		return a.Forget(t.Context(), q, nil)
+	}
+	stored(t, dir)
+	ann := app.ForgetRequest{Visitor: "ann@visitor.example"}
+	if err := forget(ann); err != nil {
+		t.Errorf("no processor has started: %v", err)
+	}
+	p, faults := privacy.New(policy, key)
+	if faults != nil {
+		t.Fatal(faults)
+	}
+	started(t, dir, p)
+	another := []string{"PARLEY_PRIVACY=" + policy, "PARLEY_PRIVACY_KEY=another key of this installation"}
+	var wrong settings.Faults
+	for name, more := range map[string][]string{"no policy": nil, "another key": another} {
+		if err := forget(ann, more...); !errors.As(err, &wrong) || wrong[0].Variable != "PARLEY_PRIVACY" || !strings.Contains(err.Error(), p.String()) {
+			t.Errorf("%s: %v; want a fault that names the policy", name, err)
+		}
+	}
+	if err := forget(ann, "PARLEY_PRIVACY="+policy, "PARLEY_PRIVACY_KEY="+key); err != nil {
+		t.Errorf("the same policy and key: %v", err)
+	}
+	if err := forget(app.ForgetRequest{Visitor: ann.Visitor, FormerPolicy: true}, another...); err != nil {
+		t.Errorf("the key is said to be a former one: %v", err)
+	}
+	if err := forget(app.ForgetRequest{Again: true}, another...); err != nil {
+		t.Errorf("who was erased before, whose hashes are remembered: %v", err)
+	}
+}
+
+// stored makes the streams, and nothing in them.
+func stored(t *testing.T, dataDir string) {
+	t.Helper()
+	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Provision(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/parley-stream/parley/cmd/internal/catalog"
 	"github.com/parley-stream/parley/cmd/internal/console"
 	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/processors"
 	"github.com/parley-stream/parley/sinks"
 )
@@ -27,9 +28,11 @@ type ForgetRequest struct {
 	Again bool
 	// Source limits it to one source; an id needs it where there are several.
 	Source string
-	DryRun bool
-	Yes    bool // do not ask
-	JSON   bool
+	// FormerPolicy finds what was published under a privacy policy or key that the processors had before, and this command has.
+	FormerPolicy bool
+	DryRun       bool
+	Yes          bool // do not ask
+	JSON         bool
 }
 
 // forgotten is what `parley forget` prints.
@@ -59,6 +62,9 @@ func (a *App) Forget(ctx context.Context, q ForgetRequest, in *os.File) error {
 		return err
 	}
 	defer b.Close()
+	if err := a.knowsHashes(ctx, b, q); err != nil {
+		return err
+	}
 	eraser, err := processors.NewEraser(ctx, b, processors.EraserOptions{
 		Normalizers: a.processorOptions().Normalizers, Alias: a.alias(), List: processors.Erasures(a.Config.ErasedFile), Progress: func(what string) { a.Log.Debug(what) },
 	})
@@ -108,6 +114,20 @@ func (a *App) person(q ForgetRequest) ([]events.Identifier, error) {
 		source = names[0]
 	}
 	return []events.Identifier{{Kind: events.ByVisitor, Source: source, Value: value}}, nil
+}
+
+// knowsHashes refuses to look for a person by another privacy policy than the processors': what they published as hashes under another key would not
+// be found. Where no processor has said its policy, there is nothing to compare; and of who was erased before the hashes are remembered, while the
+// processors, whose policy may be a newer one than what was restored says, cannot start.
+func (a *App) knowsHashes(ctx context.Context, b *broker.Broker, q ForgetRequest) error {
+	if q.FormerPolicy || strings.TrimSpace(q.Visitor) == "" {
+		return nil
+	}
+	err := a.comparePolicy(ctx, b, ", or the person is not found by what they hash. With --former-policy the person is looked for under a policy and key that they had before")
+	if errors.Is(err, broker.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // alias gives what the privacy policy makes of a value that it hashes.

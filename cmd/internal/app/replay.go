@@ -68,15 +68,22 @@ func (a *App) Replay(ctx context.Context, q ReplayRequest) error {
 // samePolicy refuses to publish by another privacy policy than the installation's processors do: a replay by somebody who has no PARLEY_PRIVACY would
 // add names that the processors mask.
 func (a *App) samePolicy(ctx context.Context, b *broker.Broker) error {
-	theirs, err := processors.Policy(ctx, b)
+	err := a.comparePolicy(ctx, b, "")
 	if errors.Is(err, broker.ErrNotFound) {
 		return errors.New("it is not known by which privacy policy the processors publish, because none of this version has started yet; start `parley run` or `parley process` first")
 	}
+	return err
+}
+
+// comparePolicy tells when this command's privacy policy is not the processors', and what else can be done about it; broker.ErrNotFound when it is
+// not known what theirs is.
+func (a *App) comparePolicy(ctx context.Context, b *broker.Broker, orElse string) error {
+	theirs, err := processors.Policy(ctx, b)
 	if err != nil {
 		return err
 	}
 	if ours := processors.PolicyOf(a.processorOptions().Guard); ours != theirs {
-		return settings.Faults{{Variable: "PARLEY_PRIVACY", Want: fmt.Sprintf("the processors' policy is %q, and this command's is %q; set it, and PARLEY_PRIVACY_KEY, as the processors have them", theirs, ours)}}
+		return settings.Faults{{Variable: "PARLEY_PRIVACY", Want: fmt.Sprintf("the processors' policy is %q, and this command's is %q; set it, and PARLEY_PRIVACY_KEY, as the processors have them%s", theirs, ours, orElse)}}
 	}
 	return nil
 }
