@@ -353,6 +353,10 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 		roles = append(roles, p)
 	}
 	// They wait for what they may not make.
+	unmade := w.as(t, dir, broker.RoleOperator, "check").once(t, exitFailed)
+	if !strings.Contains(unmade.stdout.String(), "FAULT    nats: it is not there yet; `parley provision`") {
+		t.Errorf("check before there is anything: %s", unmade.stdout)
+	}
 	w.as(t, dir, broker.RoleProvisioner, "provision").once(t, exitDone)
 	b, err := broker.Open(t.Context(), broker.Options{URLs: []string{url}, Creds: seedOf(dir, broker.RoleOperator)})
 	if err != nil {
@@ -371,6 +375,7 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 		{"reprocess", "livechat", "--from", time.Now().AddDate(0, 0, -2).Format(time.DateOnly), "--dry-run"},
 		{"pause", "files"},
 		{"resume", "files"},
+		{"check"},
 	} {
 		p := w.as(t, dir, broker.RoleOperator, args...).once(t, exitDone)
 		if bytes.Contains(p.stderr.Bytes(), []byte("ermissions violation")) {
@@ -381,6 +386,12 @@ func TestEachRoleWorksWithItsIdentity(t *testing.T) {
 		}
 		if args[0] == "dlq" && !strings.Contains(p.stdout.String(), "process") {
 			t.Errorf("%v: %s", args, p.stdout)
+		}
+	}
+	for role, tries := range map[string]string{broker.RolePoller: "ok       source livechat: ", broker.RoleSink: "ok       sink files: ", broker.RoleEraser: ""} {
+		p := w.as(t, dir, role, "check").once(t, exitDone)
+		if out := p.stdout.String() + p.stderr.String(); !strings.Contains(out, tries) || !strings.Contains(out, "is not tried") || strings.Contains(out, "ermissions violation") {
+			t.Errorf("check as the %s: %s", role, out)
 		}
 	}
 	settled(t, b, w)

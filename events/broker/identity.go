@@ -139,6 +139,9 @@ var ErrNotProvisioned = errors.New("it is not there yet; `parley provision`, wit
 // Provisions tells whether this process makes and changes streams and consumers, or takes them as they are.
 func (b *Broker) Provisions() bool { return b.identity.provisions() }
 
+// Role is the one whose identity this process has; empty without, and then it may do everything.
+func (b *Broker) Role() string { return b.identity.role }
+
 // ReadsEvents tells whether this process may look at events: a poller may not, which has no need to.
 func (b *Broker) ReadsEvents() bool { return b.identity.role != RolePoller }
 

@@ -26,6 +26,8 @@ type replicated struct {
 	client *broker.Broker
 	// lost are the sequences that neither can read.
 	lostFrom, lostTo uint64
+	// last is the last sequence, and fromTime the first from the time on that is asked for.
+	last, fromTime uint64
 }
 
 func startReplicated(t testing.TB) *replicated {
@@ -67,6 +69,12 @@ func (r *replicated) relay(m *nats.Msg, far *nats.Conn) {
 	_ = json.Unmarshal(m.Data, &ask)
 	at, _ := ask["seq"].(float64)
 	sequence, data := uint64(at), m.Data
+	if ask["start_time"] != nil {
+		sequence = r.fromTime
+	}
+	if ask["last_by_subj"] != nil && r.lostTo > 0 {
+		sequence = r.last
+	}
 	switch _, batch := ask["batch"]; {
 	case sequence == 0 || r.lostTo == 0 || sequence > r.lostTo:
 	case sequence >= r.lostFrom && batch:
@@ -244,7 +252,7 @@ func TestAScanGoesOnBehindWhatCannotBeRead(t *testing.T) {
 	seen := func(n int) broker.Message {
 		return broker.Message{Subject: fmt.Sprintf("%s.eu.chats.c%d", events.SeenSubjects, n)}
 	}
-	for name, c := range map[string]struct{ from, to uint64 }{"one": {4, 4}, "several": {3, 12}, "the last": {20, 20}} {
+	for name, c := range map[string]struct{ from, to uint64 }{"one": {4, 4}, "several": {3, 12}, "the last": {20, 20}, "the first": {1, 1}, "the first page": {1, 12}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := startReplicated(t)
@@ -255,7 +263,7 @@ func TestAScanGoesOnBehindWhatCannotBeRead(t *testing.T) {
 					want = append(want, sequence)
 				}
 			}
-			r.lostFrom, r.lostTo = c.from, c.to
+			r.lostFrom, r.lostTo, r.last = c.from, c.to, 20
 			var got []uint64
 			err := r.client.Scan(t.Context(), broker.Seen, nil, time.Time{}, func(m broker.Message) error {
 				got = append(got, m.Sequence)
@@ -265,6 +273,55 @@ func TestAScanGoesOnBehindWhatCannotBeRead(t *testing.T) {
 				t.Errorf("%v, %v; want %v", got, err, want)
 			}
 		})
+	}
+}
+
+func TestAScanFromATimeGoesOnBehindItsFirstMessagesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := startReplicated(t)
+	seen := func(n int) broker.Message {
+		return broker.Message{Subject: fmt.Sprintf("%s.eu.chats.c%d", events.SeenSubjects, n)}
+	}
+	for n := range 10 {
+		r.both(t, seen(n))
+	}
+	from := last(t, r.replica, broker.Seen)
+	for n := range 10 {
+		r.both(t, seen(10+n))
+	}
+	r.lostFrom, r.lostTo, r.last, r.fromTime = 11, 15, 20, 11
+	var got []uint64
+	err := r.client.Scan(t.Context(), broker.Seen, nil, from.Add(1), func(m broker.Message) error {
+		got = append(got, m.Sequence)
+		return nil
+	})
+	if err != nil || !slices.Equal(got, []uint64{16, 17, 18, 19, 20}) {
+		t.Errorf("%v, %v; want what can be read since then", got, err)
+	}
+}
+
+func last(t testing.TB, b *broker.Broker, stream string) time.Time {
+	t.Helper()
+	state, err := b.StreamState(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.LastTime
+}
+
+func TestAScanOfWhichNothingCanBeReadFails(t *testing.T) {
+	t.Parallel()
+	r := startReplicated(t)
+	for n := range 3 {
+		r.both(t, broker.Message{Subject: fmt.Sprintf("%s.eu.chats.c%d", events.SeenSubjects, n)})
+	}
+	r.lostFrom, r.lostTo, r.last = 1, 3, 3
+	visit := func(m broker.Message) error { return fmt.Errorf("%d cannot be read", m.Sequence) }
+	if err := r.client.Scan(t.Context(), broker.Seen, nil, time.Time{}, visit); !errors.Is(err, broker.ErrIncomplete) {
+		t.Errorf("%v; want %v: what failed is not empty", err, broker.ErrIncomplete)
+	}
+	if err := r.client.Scan(t.Context(), broker.Seen, []string{events.SeenSubjects + ".us.>"}, time.Time{}, visit); err != nil {
+		t.Errorf("%v; want nothing under a filter that nothing is under", err)
 	}
 }
 

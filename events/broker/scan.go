@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ type reader struct {
 type cursor struct {
 	filter string
 	next   uint64     // the first sequence that is not read
+	begun  uint64     // what next was at first
 	from   *time.Time // the first time, before the first page
 	page   []Message
 	more   uint64 // how many messages the server knew of beyond the last page
@@ -49,7 +51,7 @@ func (b *Broker) read(stream string, filters []string, sequence uint64, from tim
 		filters = []string{">"}
 	}
 	for _, filter := range filters {
-		c := &cursor{filter: filter, next: max(sequence, 1)}
+		c := &cursor{filter: filter, next: max(sequence, 1), begun: max(sequence, 1)}
 		if !from.IsZero() {
 			c.from = &from
 		}
@@ -126,8 +128,12 @@ func (r *reader) turn(ctx context.Context, c *cursor) error {
 // confirm asks the leader whether a cursor's filter has no more messages: the replica that said so may be behind, or could not read what there is.
 func (r *reader) confirm(ctx context.Context, c *cursor) error {
 	m, err := r.broker.fromLeader(ctx, r.stream, leaderRequest{Next: c.filter, Sequence: c.ask().Sequence, From: c.from})
-	if errors.Is(err, ErrNotFound) && len(c.page) == 0 && c.more > 0 {
-		m, err = r.beyond(ctx, c)
+	if errors.Is(err, ErrNotFound) && len(c.page) == 0 {
+		if c.more > 0 {
+			m, err = r.beyond(ctx, c, r.until)
+		} else if c.next == c.begun {
+			m, err = r.begin(ctx, c)
+		}
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -140,15 +146,48 @@ func (r *reader) confirm(ctx context.Context, c *cursor) error {
 	return nil
 }
 
-// beyond gives the next message that can be read, where the server knew of more and finds none: they were deleted meanwhile, or it cannot read
-// the next of them, and with that one finds none of those that follow.
-func (r *reader) beyond(ctx context.Context, c *cursor) (m Message, err error) {
+// begin gives the first message that can be read, where the server found none at all: with one that it cannot read it finds none of those that
+// follow, as if there were nothing. ErrNotFound is that there is nothing, and ErrIncomplete that none of what there is can be read.
+func (r *reader) begin(ctx context.Context, c *cursor) (m Message, err error) {
+	last, err := r.broker.fromLeader(ctx, r.stream, leaderRequest{Last: c.filter})
+	if err == nil && (last.Sequence < c.next || c.before(last)) {
+		return m, ErrNotFound
+	}
+	if errors.Is(err, ErrNotFound) {
+		there, countErr := r.broker.Subjects(ctx, r.stream, c.filter)
+		if countErr != nil || len(there) == 0 {
+			return m, cmp.Or(countErr, ErrNotFound)
+		}
+	} else if err != nil {
+		return m, err
+	}
+	// It may have come since.
+	m, err = r.broker.fromLeader(ctx, r.stream, leaderRequest{Next: c.filter, Sequence: c.ask().Sequence, From: c.from})
+	if errors.Is(err, ErrNotFound) {
+		m, err = r.beyond(ctx, c, max(r.until, last.Sequence))
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("%w: there are messages under %s from %d on, and none can be read", ErrIncomplete, c.filter, c.next)
+	}
+	return m, err
+}
+
+// before tells whether a message is older than what the cursor begins with.
+func (c *cursor) before(m Message) bool { return c.from != nil && m.Time.Before(*c.from) }
+
+// beyond gives the next message up to a sequence that can be read, where the server knew of more and finds none: they were deleted meanwhile, or
+// it cannot read the next of them, and with that one finds none of those that follow.
+func (r *reader) beyond(ctx context.Context, c *cursor, until uint64) (m Message, err error) {
 	read := func(sequence uint64) (Message, error) {
-		return r.broker.fromLeader(ctx, r.stream, leaderRequest{Next: c.filter, Sequence: sequence})
+		m, err := r.broker.fromLeader(ctx, r.stream, leaderRequest{Next: c.filter, Sequence: sequence})
+		if err == nil && c.before(m) {
+			err = ErrNotFound // what is lost lies behind it
+		}
+		return m, err
 	}
 	lost, found, err := c.next, c.next, ErrNotFound
 	for step := uint64(1); errors.Is(err, ErrNotFound); step *= 2 {
-		if lost, found = found, min(c.next+step, r.until+1); found > r.until {
+		if lost, found = found, min(c.next+step, until+1); found > until {
 			return m, ErrNotFound
 		}
 		m, err = read(found)

@@ -50,6 +50,8 @@ const (
 	deadLeast = 64 << 20
 	// DeadAlarm is how full DEAD is, in percent, when somebody must be told.
 	DeadAlarm = 80
+	// manyPartitions take so long to provision, each a write to the disk, that somebody who waits must be told.
+	manyPartitions = 128
 	// MemberTTL is how long a process counts as alive after it last said so.
 	MemberTTL = 10 * time.Second
 )
@@ -69,6 +71,9 @@ func (b *Broker) provision(ctx context.Context) error {
 	partitions, err := b.Partitions(ctx)
 	if err != nil {
 		return err
+	}
+	if partitions >= manyPartitions {
+		b.options.Logger.Info("there is a consumer for each partition; looking at so many, or making them, takes a while", "partitions", partitions)
 	}
 	for p := range partitions {
 		if _, err := b.Consumer(ctx, PartitionConsumer(p)); err != nil {

@@ -91,6 +91,14 @@ func (a *App) checkNATS(ctx context.Context) (*broker.Broker, Finding) {
 		}
 	}
 	b, err := a.Broker(ctx)
+	if err == nil && !b.Provisions() {
+		if err = b.Provisioned(ctx, natsLimit/2); err != nil {
+			b.Close()
+		}
+		if errors.Is(err, broker.ErrEmpty) {
+			err = fmt.Errorf("%w", broker.ErrNotProvisioned)
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, a.finding("nats", err, "")
@@ -112,6 +120,9 @@ func (a *App) checkSource(ctx context.Context, b *broker.Broker, s *pollers.Sour
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	what := "source " + s.Settings.Name
+	if left, is := leftTo(broker.RolePoller, b, what); is {
+		return left
+	}
 	if b != nil {
 		turn, err := nextTurn(ctx, b, s)
 		if err != nil {
@@ -156,12 +167,24 @@ func nextTurn(ctx context.Context, b *broker.Broker, s *pollers.Source) (time.Ti
 	return turn, err
 }
 
+// leftTo tells whether this process has the identity of another role than the one whose work it would have to do: only that may, and has what it takes.
+func leftTo(role string, b *broker.Broker, what string) (left Finding, is bool) {
+	if b == nil || b.Role() == "" || b.Role() == role {
+		return left, false
+	}
+	return Finding{What: what, OK: true, Warning: true, Text: fmt.Sprintf("is not tried, because PARLEY_NATS_CREDS is the identity of the %s: "+
+		"run `parley check` where the %s runs, with its variables", b.Role(), role)}, true
+}
+
 func (a *App) checkSink(ctx context.Context, b *broker.Broker, s sink) Finding {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	what := "sink " + s.settings.Name
 	if b == nil {
-		return Finding{What: what, OK: true, Warning: true, Text: "is not tried, because NATS cannot be reached"}
+		return Finding{What: what, OK: true, Warning: true, Text: "is not tried, because NATS cannot be used"}
+	}
+	if left, is := leftTo(broker.RoleSink, b, what); is {
+		return left
 	}
 	found, err := sinks.NewRunner(s.settings.Name, b, s.open, a.sinkOptions(s)).Check(ctx)
 	if errors.Is(err, sinks.ErrBusy) {

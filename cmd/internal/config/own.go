@@ -129,8 +129,8 @@ func (c *Config) check(vars *settings.Vars, level string) {
 	if oneOf(vars, "LOG_LEVEL", strings.ToLower(level), "debug", "info", "warn", "error") {
 		_ = c.LogLevel.UnmarshalText([]byte(level)) // one of the four always is a level
 	}
-	if (c.Partitions < 1 && !faulty(vars, "PARTITIONS")) || c.Partitions > 1024 {
-		vars.Fault("PARTITIONS", "want 1 to 1024")
+	if (c.Partitions < 1 && !faulty(vars, "PARTITIONS")) || c.Partitions > 1000 {
+		vars.Fault("PARTITIONS", "want 1 to 1000, which is how many consumers a stream of NATS takes")
 	}
 }
 
