@@ -137,6 +137,16 @@ func TestAFileOfPlacesThatIsNotThereIsRefusedAtTheStart(t *testing.T) {
 	}
 }
 
+func TestPlacesThatAreAskedForWithoutAFileAreRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
+	for enrich, want := range map[string]string{"all": "", "page,timing": "", "page,geo": "PARLEY_GEOIP_DB"} {
+		_, err := app.New([]string{"PARLEY_ENRICH=" + enrich}, io.Discard, io.Discard)
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want a fault of %q", enrich, err, want)
+		}
+	}
+}
+
 func TestNobodyReplaysByAnotherPolicyThanTheProcessors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

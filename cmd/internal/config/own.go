@@ -66,6 +66,9 @@ func (c *Config) decode(vars *settings.Vars, values map[string]string) (sources,
 	c.RawMaxBytes, c.DedupeCache = int64(v.RawMaxBytes), int64(v.DedupeCache)
 	c.LogFormat = v.LogFormat
 	c.Enrich = c.enrich(vars, v.Enrich)
+	if v.GeoIPDB == "" && strings.TrimSpace(v.Enrich) != "all" && slices.Contains(c.Enrich, "geo") {
+		vars.Fault("GEOIP_DB", "want the path of a MaxMind file, since "+vars.Name("ENRICH")+" asks for geo; set it, or take geo out there")
+	}
 	c.GeoIPDB, c.Privacy, c.PrivacyKey = v.GeoIPDB, strings.TrimSpace(v.Privacy), v.PrivacyKey
 	c.MessageEvents, c.ErasedFile = v.MessageEvents, v.ErasedFile
 	if c.Privacy == "" && c.PrivacyKey.Reveal() != "" {
