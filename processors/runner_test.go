@@ -148,8 +148,8 @@ func start(t testing.TB, b *broker.Broker, o processors.Options) (r *processors.
 func drained(t testing.TB, b *broker.Broker) {
 	t.Helper()
 	eventually(t, "RAW is processed", func() bool {
-		left, err := b.Unprocessed(t.Context())
-		return err == nil && left == 0
+		done, err := b.Processed(t.Context())
+		return err == nil && done
 	})
 }
 

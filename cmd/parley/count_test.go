@@ -82,8 +82,8 @@ func TestWhatIsStoredIsCountedAlsoWhenTheIndexCannotBeWritten(t *testing.T) {
 	}
 	makeRoom()
 	until("everything is processed", func() bool {
-		left, err := b.Unprocessed(t.Context())
-		return err == nil && left == 0
+		done, err := b.Processed(t.Context())
+		return err == nil && done
 	})
 	if got := r.Counts()[processors.CountKey{Vendor: "acme", Kind: events.KindConversation}]; got.Events != count || got.Duplicates != count {
 		t.Errorf("counted are %+v; want %d events and as many duplicates", got, count)

@@ -78,13 +78,19 @@ func (o *owned) take(n int) (taken []*broker.Delivery) {
 	return taken
 }
 
-// all gives everything that is there.
+// all gives everything that is there, once the server has counted it.
 func (o *owned) all() []*broker.Delivery {
 	o.t.Helper()
-	state, err := o.State(o.t.Context())
-	if err != nil {
-		o.t.Fatal(err)
-	}
+	var state broker.ConsumerState
+	eventually(o.t, "the state stays as it is", func() bool {
+		before := state
+		var err error
+		if state, err = o.State(o.t.Context()); err != nil {
+			o.t.Fatal(err)
+		}
+		<-time.After(50 * time.Millisecond)
+		return state == before
+	})
 	return o.take(int(state.Pending + state.Unacked)) //nolint:gosec // a test's few
 }
 

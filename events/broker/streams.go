@@ -337,12 +337,13 @@ func (b *Broker) purge(ctx context.Context, stream string, opts ...jetstream.Str
 // OldestUnprocessed is when the oldest record of RAW that is not acknowledged by its processor was stored; zero if
 // there is none.
 func (b *Broker) OldestUnprocessed(ctx context.Context) (time.Time, error) {
-	_, at, err := b.oldestUnprocessed(ctx)
+	_, at, err := b.oldestUnprocessed(ctx, false)
 	return at, err
 }
 
-// oldestUnprocessed gives that record's sequence and time; 0 if there is none.
-func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at time.Time, err error) {
+// oldestUnprocessed gives that record's sequence and time; 0 if there is none, which is not said of one of the last moment unless that is asked of
+// the stream, too.
+func (b *Broker) oldestUnprocessed(ctx context.Context, exact bool) (sequence uint64, at time.Time, err error) {
 	if b.identity.role == RoleSink {
 		return 0, at, fmt.Errorf("oldest record: %w", ErrDenied) // it would have to read what the vendors said
 	}
@@ -356,7 +357,7 @@ func (b *Broker) oldestUnprocessed(ctx context.Context) (sequence uint64, at tim
 		if err != nil {
 			return 0, at, err
 		}
-		if state.Done() {
+		if state.Done() && !exact {
 			continue
 		}
 		m, err := b.fromLeader(ctx, Raw, leaderRequest{Sequence: state.AckFloor + 1, Next: consumer.Filters[0]})
@@ -382,7 +383,7 @@ func (b *Broker) TrimRaw(ctx context.Context) (bool, error) {
 	}
 	keep := state.FirstSeq + (state.LastSeq-state.FirstSeq)/4 + 1
 	// Asked after the stream's state: what has come since is younger than all that may go.
-	oldest, _, err := b.oldestUnprocessed(ctx)
+	oldest, _, err := b.oldestUnprocessed(ctx, true)
 	if err != nil {
 		return false, err
 	}

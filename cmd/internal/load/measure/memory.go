@@ -125,7 +125,7 @@ func (o MemoryOptions) passed(ctx context.Context, b *broker.Broker, c Chats, wa
 	if err != nil || state.LastSeq < uint64(want) || want < o.Records {
 		return err == nil && state.LastSeq >= uint64(want), err
 	}
-	if left, err := b.Unprocessed(ctx); err != nil || left > 0 {
+	if done, err := b.Processed(ctx); err != nil || !done {
 		return false, err
 	}
 	emitted, err := b.StreamState(ctx, broker.Events)

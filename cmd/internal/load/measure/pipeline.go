@@ -215,11 +215,11 @@ func (p *pipeline) process(ctx context.Context, stage string, records, want int)
 			if err != nil || state.LastSeq < before+uint64(want) {
 				return false, err
 			}
-			left, err := b.Unprocessed(ctx)
-			if err == nil && left == 0 && state.LastSeq != before+uint64(want) {
+			processed, err := b.Processed(ctx)
+			if err == nil && processed && state.LastSeq != before+uint64(want) {
 				err = fmt.Errorf("%d events came of the records, want %d", state.LastSeq-before, want)
 			}
-			return left == 0, err
+			return processed, err
 		},
 	})
 	return f.of(p.relay), err
