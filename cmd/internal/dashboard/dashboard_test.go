@@ -19,6 +19,7 @@ import (
 
 	"github.com/parley-stream/parley/cmd/internal/dashboard"
 	"github.com/parley-stream/parley/events"
+	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/pollers"
 )
 
