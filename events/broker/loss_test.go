@@ -65,10 +65,7 @@ func TestAMessageWhoseAnswerWasLostIsStoredOnce(t *testing.T) {
 	for name, count := range map[string]int{"as a batch": 100, "each alone": 10} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := startExternal(t)
-			near := e.connect(t)
-			p := startProxy(t, e.Addr().String())
-			far := open(t, broker.Options{URLs: []string{p.url()}})
+			near, far, p := bothEnds(t)
 			out := far.Pipeline(t.Context())
 			for n := range count {
 				if err := out.Send(record(n)); err != nil {
@@ -95,10 +92,7 @@ func TestAMessageThatWasLostOnItsWayIsSentAgain(t *testing.T) {
 	for name, count := range map[string]int{"as a batch": 100, "each alone": 10} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := startExternal(t)
-			near := e.connect(t)
-			p := startProxy(t, e.Addr().String())
-			far := open(t, broker.Options{URLs: []string{p.url()}})
+			near, far, p := bothEnds(t)
 			p.silence()
 			done := make(chan error, 1)
 			go func() { done <- sendAll(far.Pipeline(t.Context()), count) }()
@@ -115,6 +109,14 @@ func TestAMessageThatWasLostOnItsWayIsSentAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// bothEnds gives two clients of one server: one at its side, and one behind a proxy.
+func bothEnds(t *testing.T) (near, far *broker.Broker, p *proxy) {
+	t.Helper()
+	e := startExternal(t)
+	near, p = e.connect(t), startProxy(t, e.Addr().String())
+	return near, open(t, broker.Options{URLs: []string{p.url()}}), p
 }
 
 // sendAll sends so many records and waits until all are acknowledged.

@@ -96,7 +96,7 @@ func (a *App) checkNATS(ctx context.Context) (*broker.Broker, Finding) {
 			b.Close()
 		}
 		if errors.Is(err, broker.ErrEmpty) {
-			err = fmt.Errorf("%w", broker.ErrNotProvisioned)
+			err = broker.ErrNotProvisioned
 		}
 	}
 	switch {

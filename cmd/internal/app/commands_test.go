@@ -191,7 +191,7 @@ func TestNobodyIsForgottenByAnotherPolicyThanTheProcessors(t *testing.T) {
 		q.DryRun = true
 		return a.Forget(t.Context(), q, nil)
 	}
-	stored(t, dir)
+	provisioned(t, dir).Close()
 	ann := app.ForgetRequest{Visitor: "ann@visitor.example"}
 	if err := forget(ann); err != nil {
 		t.Errorf("no processor has started: %v", err)
@@ -219,30 +219,25 @@ func TestNobodyIsForgottenByAnotherPolicyThanTheProcessors(t *testing.T) {
 	}
 }
 
-// stored makes the streams, and nothing in them.
-func stored(t *testing.T, dataDir string) {
+// provisioned gives a broker with the streams, and nothing in them.
+func provisioned(t *testing.T, dataDir string) *broker.Broker {
 	t.Helper()
 	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, Partitions: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Close()
 	if err := b.Provision(t.Context()); err != nil {
+		b.Close()
 		t.Fatal(err)
 	}
+	return b
 }
 
 // started runs a processor until it has said by which policy it publishes.
 func started(t *testing.T, dataDir string, guard processors.Guard) {
 	t.Helper()
-	b, err := broker.Open(t.Context(), broker.Options{DataDir: dataDir, Partitions: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := provisioned(t, dataDir)
 	defer b.Close()
-	if err := b.Provision(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	r, err := processors.NewRunner(t.Context(), b, processors.Options{Guard: guard})
 	if err != nil {
 		t.Fatal(err)
