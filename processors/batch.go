@@ -13,15 +13,6 @@ import (
 	"github.com/parley-stream/parley/events/broker"
 )
 
-// atomicFrom gives the number of messages from which an atomic batch is cheaper than pipelining: the server makes a store for each batch, which
-// costs it as much as a hundred messages, and as some syncs to the disk, of which a batch needs one and pipelined messages one each.
-func (p *partition) atomicFrom() int {
-	if p.broker.SyncsEach() {
-		return 4
-	}
-	return 100
-}
-
 // item is one RAW record on its way to EVENTS.
 type item struct {
 	delivery *broker.Delivery
@@ -310,7 +301,7 @@ func (p *partition) round(ctx context.Context, items []*item) (err error) {
 		if err != nil {
 			return err
 		}
-		refused, err := p.emit(ctx, changed, attempt > 0)
+		refused, err := p.emit(ctx, changed)
 		if err != nil {
 			return err
 		}
@@ -402,7 +393,7 @@ func (p *partition) changed(items []*item) (changed []*item) {
 
 // emit publishes one event for each item, naming the sequence that it must follow, and gives the items that
 // were refused because the cache or STATE was behind.
-func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refused []*item, err error) {
+func (p *partition) emit(ctx context.Context, items []*item) (refused []*item, err error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
@@ -418,26 +409,13 @@ func (p *partition) emit(ctx context.Context, items []*item, alone bool) (refuse
 			return nil, err
 		}
 	}
-	return p.store(ctx, items, messages, alone, p.stored)
+	return store(items, messages, p.events.Commit(ctx, messages), p.stored)
 }
 
-// store publishes one message for each item, as one atomic batch where that is cheaper, says which were stored under which
-// sequence, and gives the items whose message was refused because it did not follow the expected one.
-func (p *partition) store(ctx context.Context, items []*item, messages []broker.Message, alone bool, stored func(*item, uint64)) (refused []*item, err error) {
-	if len(items) >= p.atomicFrom() && !alone {
-		first, err := p.broker.PublishAtomic(ctx, messages)
-		if errors.Is(err, broker.ErrConflict) {
-			return items, nil // nothing was stored, and the answer names no subject
-		}
-		if err != nil {
-			return nil, err
-		}
-		for i, it := range items {
-			stored(it, first+uint64(i))
-		}
-		return nil, nil
-	}
-	for i, result := range p.broker.Publish(ctx, messages) {
+// store says which items' messages were stored under which sequence, and gives the items whose message was refused because it did not follow the
+// expected one.
+func store(items []*item, messages []broker.Message, results []broker.Result, stored func(*item, uint64)) (refused []*item, err error) {
+	for i, result := range results {
 		switch {
 		case errors.Is(result.Err, broker.ErrConflict):
 			refused = append(refused, items[i])
@@ -533,7 +511,7 @@ func (p *partition) remember(ctx context.Context, items []*item) error {
 		if attempt == maxRepairs {
 			return fmt.Errorf("the state of %d entities is refused again and again: another processor writes it", len(dirty))
 		}
-		refused, err := p.writeState(ctx, dirty, attempt > 0)
+		refused, err := p.writeState(ctx, dirty)
 		if err != nil {
 			return err
 		}
@@ -546,7 +524,7 @@ func (p *partition) remember(ctx context.Context, items []*item) error {
 }
 
 // writeState writes the items' states and gives those whose entry in STATE was not the expected one.
-func (p *partition) writeState(ctx context.Context, items []*item, alone bool) (refused []*item, err error) {
+func (p *partition) writeState(ctx context.Context, items []*item) (refused []*item, err error) {
 	messages := make([]broker.Message, len(items))
 	for i, it := range items {
 		known, _ := p.cache.Get(it.path)
@@ -555,7 +533,7 @@ func (p *partition) writeState(ctx context.Context, items []*item, alone bool) (
 			Header: map[string][]string{broker.HeaderExpectedSequence: {strconv.FormatUint(known.stored, 10)}},
 		}
 	}
-	return p.store(ctx, items, messages, alone, func(it *item, sequence uint64) {
+	return store(items, messages, p.states.Commit(ctx, messages), func(it *item, sequence uint64) {
 		known, _ := p.cache.Get(it.path)
 		known.stored = sequence
 		p.cache.Add(it.path, known)

@@ -122,3 +122,16 @@ func TestOfAConversationThatTheGuardRefusesNoMessageIsSaid(t *testing.T) {
 		t.Errorf("%d dead letters, %v; want one for each conversation", state.Messages, err)
 	}
 }
+
+func TestAConversationOfMoreMessagesThanABatchTakesIsSaidWhole(t *testing.T) {
+	b := open(t, broker.Options{})
+	start(t, b, processors.Options{MessageEvents: true})
+	texts := make([]string, broker.MaxBatch+100)
+	want := make([]string, len(texts))
+	for i := range texts {
+		texts[i] = fmt.Sprint("text ", i)
+		want[i] = fmt.Sprintf("c/m%d r1 text %d", i, i)
+	}
+	raw(t, b, chat{ID: "c", Lines: lines(texts...)}, 1)
+	wantSaid(t, b, want...)
+}

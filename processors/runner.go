@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/parley-stream/parley/events"
 	"github.com/parley-stream/parley/events/broker"
@@ -51,9 +51,11 @@ type Runner struct {
 	// asked holds what is to be normalised again, and how far that is.
 	asked *broker.Copy
 
-	// slots bounds the batches that are in memory at once, over all partitions: one for each core, and one that waits for the server while another
-	// is worked on. More only take memory, whose first use costs more than the work does.
-	slots chan struct{}
+	// events and states store what the partitions have for EVENTS and STATE, together.
+	events, states *broker.Committer
+	// room bounds the records that are in memory at once, over all partitions: a full batch for each core, and one that waits for the server while
+	// another is worked on. More only take memory, whose first use costs more than the work does.
+	room *semaphore.Weighted
 
 	mu     sync.Mutex
 	counts map[CountKey]Counts
@@ -81,8 +83,6 @@ const (
 	memberPrefix = "process."
 	// look is how often a process says that it is alive and looks who else is.
 	look = broker.MemberTTL / 5
-	// entryBytes is about what one cached state takes, keys and map included.
-	entryBytes = 400
 	// stopLimit is how long a batch in hand may take when the process stops.
 	stopLimit = 5 * time.Second
 )
@@ -112,13 +112,16 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 	return &Runner{
 		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members, erased: erased,
 		asked:  broker.NewCopy(),
-		slots:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		events: b.Committer(ctx), states: b.Committer(ctx),
+		room:   semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)) * o.Batch)),
 		counts: make(map[CountKey]Counts), turns: make(map[int]time.Time),
 	}, nil
 }
 
 // Run processes until the context ends, and then gives its partitions up.
 func (r *Runner) Run(ctx context.Context) error {
+	defer r.events.Close()
+	defer r.states.Close()
 	partitions := 0
 	err := r.broker.Await(ctx, func(ctx context.Context) (err error) {
 		if partitions, err = r.broker.Partitions(ctx); err != nil {
@@ -215,7 +218,7 @@ func (r *Runner) adjust(ctx context.Context, running map[int]func(), mine []int,
 
 // start runs a partition and gives the function that stops it.
 func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()) {
-	p := r.partition(number, max(int(r.options.CacheBytes/int64(partitions)/entryBytes), 2*r.options.Batch))
+	p := r.partition(number, max(int(r.options.CacheBytes/int64(partitions)/cacheBytes), 2*r.options.Batch))
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -231,11 +234,7 @@ func (r *Runner) start(ctx context.Context, number, partitions int) (stop func()
 
 // partition makes one that remembers the states of so many entities.
 func (r *Runner) partition(number, size int) *partition {
-	cache, err := simplelru.NewLRU[string, state](size, nil)
-	if err != nil {
-		panic(err) // only a size below one is refused
-	}
-	return &partition{Runner: r, number: number, cache: cache, dirty: make(map[string]bool), doubtful: make(map[uint64]bool), again: make(map[string]*Redone)}
+	return &partition{Runner: r, number: number, cache: newCache(size), dirty: make(map[string]bool), doubtful: make(map[uint64]bool), again: make(map[string]*Redone)}
 }
 
 func (r *Runner) count(vendor string, kind events.Kind, add func(*Counts)) {
@@ -289,7 +288,7 @@ func (r *Runner) Counts() map[CountKey]Counts {
 type partition struct {
 	*Runner
 	number int
-	cache  *simplelru.LRU[string, state]
+	cache  *cache
 	// dirty are the entities whose state is newer in the cache than in STATE.
 	dirty map[string]bool
 	// doubtful are records, by RAW's sequence, whose processing failed when their events may have been stored.
@@ -347,15 +346,16 @@ func (p *partition) consume(ctx context.Context) error {
 	}
 }
 
-// take processes the next batch, if one comes. Where more is known to wait, it is not even fetched before there is a slot for it.
+// take processes the next batch, if one comes. Where more is known to wait, it is not even fetched before there is room for a full one.
 func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner bool) error {
-	slot, limit := p.behind, min(unasked, p.options.Batch)
-	if slot {
-		limit = p.options.Batch
-		if err := p.await(ctx, consumer); err != nil {
+	limit := p.options.Batch
+	if p.behind {
+		if err := p.await(ctx, consumer, limit); err != nil {
 			return err
 		}
-		defer p.vacate()
+		defer p.room.Release(int64(limit))
+	} else {
+		limit = min(unasked, limit)
 	}
 	deliveries, err := consumer.Next(ctx, limit)
 	if err != nil {
@@ -370,11 +370,11 @@ func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner b
 		return errors.New("records came without their owner's mark")
 	}
 	defer p.keep(ctx, consumer)()
-	if !slot {
-		if err := p.occupy(ctx); err != nil {
+	if !p.behind {
+		if err := p.room.Acquire(ctx, int64(limit)); err != nil {
 			return err
 		}
-		defer p.vacate()
+		defer p.room.Release(int64(limit))
 		// The longer it waited, the more has come, and the less a record costs: the fuller a batch, the fewer there are.
 		more, err := consumer.More(limit - len(deliveries))
 		if err != nil {
@@ -386,13 +386,13 @@ func (p *partition) take(ctx context.Context, consumer *broker.Consumer, owner b
 	return p.finish(ctx, deliveries)
 }
 
-// unasked is how many records a partition asks for that has no slot: they may come at any time, in every partition, and wait for one in memory.
+// unasked is how many records a partition asks for that has no room: they may come at any time, in every partition, and wait in memory.
 const unasked = 64
 
-// await waits for a slot and stays the owner meanwhile.
-func (p *partition) await(ctx context.Context, consumer *broker.Consumer) error {
+// await waits for room and stays the owner meanwhile.
+func (p *partition) await(ctx context.Context, consumer *broker.Consumer, records int) error {
 	defer p.keep(ctx, consumer)()
-	return p.occupy(ctx)
+	return p.room.Acquire(ctx, int64(records))
 }
 
 // keepOwner is how often an owner who takes nothing says that it is there: after ten seconds of silence another would take over, and work on
@@ -422,17 +422,6 @@ func (p *partition) keep(ctx context.Context, consumer *broker.Consumer) (stop f
 		keeping.Wait()
 	}
 }
-
-func (r *Runner) occupy(ctx context.Context) error {
-	select {
-	case r.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (r *Runner) vacate() { <-r.slots }
 
 // lookAround finds out, while nothing comes, whether something was delivered that nobody works on: to an owner that died, or on a
 // connection that was lost with it or with its acknowledgement. It would come again after its AckWait alone.

@@ -2,6 +2,7 @@ package processors
 
 import (
 	"cmp"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -99,9 +100,19 @@ func decodeState(value []byte) (s state, err error) {
 	if s.revision, err = strconv.ParseUint(words[1], 10, 64); err != nil {
 		return s, fmt.Errorf("state %q: revision: %w", value, err)
 	}
-	s.digest = words[2]
+	if s.digest, err = parseDigest(words[2]); err != nil {
+		return s, fmt.Errorf("state %q: %w", value, err)
+	}
 	s.fence, err = parseFence(words[3])
 	return s, err
+}
+
+// parseDigest reads what a state may have for a digest. Another one is a later version's: whoever guessed what it means would emit an entity twice.
+func parseDigest(text string) (string, error) {
+	if bytes, err := hex.DecodeString(text); text != erasedDigest && (err != nil || len(bytes) != len(packed{}.digest)) {
+		return "", fmt.Errorf("digest %q: want 32 hex digits", text)
+	}
+	return text, nil
 }
 
 // stateOf reads the state off the entity's last event.
@@ -110,9 +121,11 @@ func stateOf(m broker.Message) (s state, err error) {
 	if err != nil {
 		return s, err
 	}
-	s = state{sequence: m.Sequence, revision: e.Revision, digest: e.Digest}
-	if e.Deleted() {
-		s.digest = erasedDigest
+	s = state{sequence: m.Sequence, revision: e.Revision, digest: erasedDigest}
+	if !e.Deleted() {
+		if s.digest, err = parseDigest(e.Digest); err != nil {
+			return s, err
+		}
 	}
 	s.fence, err = parseFence(m.Get(headerFence))
 	return s, err

@@ -7,3 +7,35 @@ func (b *Broker) SyncAlways() bool { return b.embedded.JetStreamConfig().SyncAlw
 
 // LeavesObject tells whether an object that was put at a time is not put anew.
 func LeavesObject(put, now time.Time) bool { return outlives(put, now) }
+
+// Hold makes commits wait until the function that it gives is called.
+func Hold(c *Committer) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working = true
+	return func() { c.works.Go(c.work) }
+}
+
+// Waiting is how many commits wait, and Working whether there is somebody who stores them.
+func Waiting(c *Committer) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting)
+}
+
+func Working(c *Committer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.working
+}
+
+// Together tells how many of some commits go in each batch.
+func Together(c *Committer, commits ...[]Message) (counts []int) {
+	for _, messages := range commits {
+		c.waiting = append(c.waiting, &commit{messages: messages})
+	}
+	for batch := c.next(); batch != nil; batch = c.next() {
+		counts = append(counts, len(batch))
+	}
+	return counts
+}
