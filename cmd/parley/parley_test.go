@@ -64,6 +64,12 @@ type parley struct {
 
 func command(t testing.TB, environ []string, args ...string) *parley {
 	t.Helper()
+	return commandOf(t, binary, environ, args...)
+}
+
+// commandOf is one process of a version of it.
+func commandOf(t testing.TB, binary string, environ []string, args ...string) *parley {
+	t.Helper()
 	p := &parley{Cmd: exec.CommandContext(t.Context(), binary, args...), stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "PARLEY_") {

@@ -22,6 +22,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// parley is the image that compose builds.
+const parley = "parley"
+
 // project is docker-compose.yml as `docker compose config` reads it, by its own library: what that refuses, it refuses.
 func project(t *testing.T) *types.Project {
 	t.Helper()
@@ -63,9 +66,22 @@ func TestComposeReadsItsFile(t *testing.T) {
 				t.Errorf("%s: %s: want a file that is there, mounted read-only: error %v", name, v.Source, err)
 			}
 		}
-		if image, tag, _ := strings.Cut(s.Image, ":"); s.Build == nil && (tag == "" || tag == "latest") {
+		if image, tag, _ := strings.Cut(s.Image, ":"); image != parley && (tag == "" || tag == "latest") {
 			t.Errorf("%s: image %s has no version", name, image)
 		}
+	}
+}
+
+// Services that build one image are built at once: "image … already exists" is what a fresh machine gets of that. The others wait for the one.
+func TestComposeBuildsItsImageOnce(t *testing.T) {
+	var builders []string
+	for name, s := range project(t).Services {
+		if s.Build != nil {
+			builders = append(builders, name+" "+s.Image)
+		}
+	}
+	if want := []string{"identities " + parley}; !slices.Equal(builders, want) {
+		t.Errorf("%q are built; want %q", builders, want)
 	}
 }
 
@@ -89,11 +105,11 @@ func TestEveryLastingServiceOfComposeHasAHealthCheck(t *testing.T) {
 	for name, s := range project(t).Services {
 		lasts := s.Restart == types.RestartPolicyUnlessStopped
 		switch check := s.HealthCheck; {
-		case s.Build != nil && !lasts, name == "vendors":
+		case s.Image == parley && !lasts, name == "vendors":
 			if check == nil || !check.Disable {
 				t.Errorf("%s serves no /readyz: its image's check would fail", name)
 			}
-		case s.Build != nil:
+		case s.Image == parley:
 			if check != nil {
 				t.Errorf("%s: has another check than its image's", name)
 			}
@@ -137,7 +153,7 @@ func TestPrometheusFindsEveryReplicaThatServesMetrics(t *testing.T) {
 	}
 	var serve []string
 	for name, s := range p.Services {
-		if s.Build != nil && (s.HealthCheck == nil || !s.HealthCheck.Disable) {
+		if s.Image == parley && (s.HealthCheck == nil || !s.HealthCheck.Disable) {
 			serve = append(serve, name)
 		}
 	}

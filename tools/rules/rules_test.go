@@ -84,8 +84,14 @@ func TestEveryAlertIsOfMetricsThatExistAndSaysWhatToDo(t *testing.T) {
 	if groups == nil || len(groups.Groups) == 0 {
 		t.Fatal("there are no rules")
 	}
+	once := make(map[string]bool)
 	for _, g := range groups.Groups {
 		for _, r := range g.Rules {
+			if name := r.Alert + labels.FromMap(r.Labels).String(); once[name] {
+				t.Errorf("%s is there twice", name)
+			} else {
+				once[name] = true
+			}
 			check(t, known, r.Alert, r.Expr)
 			if r.Annotations["summary"] == "" || r.Annotations["action"] == "" || r.Labels["severity"] == "" {
 				t.Errorf("%s: want a summary, an action and a severity", r.Alert)
