@@ -272,9 +272,6 @@ func (b *Broker) Close() {
 // Embedded tells whether the server is this process's own: then no other process holds anything of it.
 func (b *Broker) Embedded() bool { return b.embedded != nil }
 
-// SyncsEach tells whether the server is known to sync each message, or atomic batch, to the disk before it acknowledges it.
-func (b *Broker) SyncsEach() bool { return b.embedded != nil && b.options.SyncInterval == 0 }
-
 // Options are those of Open with their defaults.
 func (b *Broker) Options() Options { return b.options }
 

@@ -134,15 +134,6 @@ func (c *Committer) storePart(part []Message) []Result {
 	return results
 }
 
-// atomicFrom gives the number of messages from which an atomic batch is cheaper than pipelining: the server makes a store for each batch, which
-// costs it as much as a hundred messages, and as some syncs to the disk, of which a batch needs one and pipelined messages one each.
-func (b *Broker) atomicFrom() int {
-	if b.SyncsEach() {
-		return 4
-	}
-	return 100
-}
-
 func failed(n int, err error) []Result {
 	results := make([]Result, n)
 	for i := range results {
