@@ -119,6 +119,16 @@ func (e *external) stop() {
 	e.WaitForShutdown()
 }
 
+// closed is how many connections have ended.
+func (e *external) closed(t testing.TB) int {
+	t.Helper()
+	conns, err := e.Connz(&server.ConnzOptions{State: server.ConnClosed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conns.NumConns
+}
+
 func (e *external) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", e.options.Port) }
 
 // connect opens a broker on the external server, with every stream.

@@ -723,7 +723,10 @@ func TestAGapInTheDeliveriesIsANewOwnership(t *testing.T) {
 	waiting := make(chan []*broker.Delivery)
 	go func() { waiting <- o.next(10) }()
 	eventually(t, "the server has delivered them", func() bool { return stateOf(t, b, pinned).Unacked == 5 })
+	closed := e.closed(t)
 	p.cut()
+	// Until the server has seen it, it delivers to the connection that is lost: then nothing would come, and no gap be seen.
+	eventually(t, "the server has lost the connection", func() bool { return e.closed(t) > closed })
 	publishEvents(t, b, 5)
 	if got := <-waiting; got != nil {
 		t.Fatalf("%v, and before them something is missing", sequences(got))
