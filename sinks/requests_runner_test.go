@@ -70,6 +70,35 @@ func TestThreeSinksOneOfThemDead(t *testing.T) {
 	if s := first.Stats(); s.Delivered != 0 || s.DeadLetters != 0 || !s.Failing || s.LastError != "connection refused" || s.Pause.Why != "connection refused" {
 		t.Errorf("the dead one: %+v", s)
 	}
+	// What it is given is work for the server and this process that the others' events wait for.
+	state, err := b.ConsumerState(t.Context(), broker.Events, sinks.ConsumerName("dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed := first.Stats().Failed; state.Unacked > 16*(failed+3) {
+		t.Errorf("the dead one was given %d events; want 16, as many after each of %d failures, and 32 that were on their way", state.Unacked, failed)
+	}
+}
+
+// There are so many of one entity that a sink which does not know its destination yet takes no others at first.
+func TestAnEventThatIsRejectedFirstHidesNoneOfAnotherEntity(t *testing.T) {
+	b := openBroker(t)
+	for n := range 20 {
+		publish(t, b, 50*n+1, 50*n+1)
+	}
+	publish(t, b, 2, 4)
+	p := &peer{answer: func(items []sinks.Item) error {
+		if items[0].Event.Revision == 1 {
+			return fmt.Errorf("answered 400: %w", sinks.ErrRejected)
+		}
+		return nil
+	}}
+	r := sinks.NewRunner("hook", b, sinks.Requests(p.open, sinks.RequestOptions{MaxAttempts: 1}), sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	if s := r.Stats(); s.Delivered != 22 || s.DeadLetters != 1 {
+		t.Errorf("%d events were accepted and %d dead-lettered, want 22 and 1", s.Delivered, s.DeadLetters)
+	}
 }
 
 func TestAPauseIsSaidOnceAndStoredAndTheBacklogComesWhenItIsOver(t *testing.T) {
