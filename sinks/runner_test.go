@@ -815,13 +815,18 @@ func killed(t *testing.T, open sinks.Opener, read func(*testing.T) []int, betwee
 	}
 	// Two at a time: the one that stands by takes over when the owner is killed, or the owner goes on.
 	procs := []*victim{spawn(t, dataDir, variables...), spawn(t, dataDir, variables...)}
-	for range kills {
+	for n := range kills {
 		more(500)
+		if n%2 == 0 { // or nobody may have come as far as to write
+			await(t, "one of them has the sink", func() bool { return procs[0].owns.Load() || procs[1].owns.Load() })
+		}
 		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
 		more(100)
 		i := rand.IntN(2)
 		if procs[i].kill() {
 			owners++
+		}
+		if !procs[1-i].owns.Load() { // the dead one may have been about to
 			depose(t, dataDir, sinks.ConsumerName("archive"))
 		}
 		between()
