@@ -326,9 +326,6 @@ func (o *ownership) step(ctx context.Context) error {
 
 // limit is how many events are to be taken next.
 func (o *ownership) limit() int {
-	if o.sink == nil {
-		return 1 // what makes this process the owner is dropped, and comes again
-	}
 	if bg, ok := o.sink.(background); ok {
 		return bg.appetite()
 	}
