@@ -250,9 +250,17 @@ func TestNoMoreIsTakenThanIsHeldAndTheOwnershipStays(t *testing.T) {
 	b := openBroker(t)
 	publish(t, b, 1, 8000)
 	gate := make(chan struct{})
-	p := &peer{answer: func([]sinks.Item) error { <-gate; return nil }}
+	open := sync.OnceFunc(func() { close(gate) })
+	var known atomic.Bool
+	p := &peer{answer: func([]sinks.Item) error {
+		if !known.CompareAndSwap(false, true) { // of a destination that has accepted nothing little is taken
+			<-gate
+		}
+		return nil
+	}}
 	r := sinks.NewRunner("hook", b, sinks.Requests(p.open, sinks.RequestOptions{Concurrency: 1}), sinks.Options{})
 	run(t, r)
+	t.Cleanup(open)
 	stand := sinks.NewRunner("hook", b, sinks.Requests((&peer{}).open, sinks.RequestOptions{}), sinks.Options{})
 	held := func() broker.ConsumerState {
 		s, err := b.ConsumerState(t.Context(), broker.Events, "sink-hook")
@@ -271,7 +279,7 @@ func TestNoMoreIsTakenThanIsHeldAndTheOwnershipStays(t *testing.T) {
 	if !r.Stats().Owner || stand.Stats().Owner {
 		t.Errorf("owners: %v, %v; want the first", r.Stats().Owner, stand.Stats().Owner)
 	}
-	close(gate)
+	open()
 	drain(t, r)
 	p.wantInOrder(t, 8000)
 }
