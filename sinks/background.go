@@ -16,8 +16,8 @@ type background interface {
 	Sink
 	// notify has the function called, once, as soon as there is something to collect; at once if there is.
 	notify(func())
-	// crowded tells whether no more should be taken at the moment.
-	crowded() bool
+	// appetite is how many events should be taken at once at the moment; 0: it holds enough.
+	appetite() int
 	// verdicts gives the events that were refused for good since the last call; each is dead-lettered, then it is to be told by buried.
 	verdicts() []verdict
 	buried(sequence uint64)

@@ -25,6 +25,7 @@ type circuit struct {
 	probing bool
 	probes  int // that failed in this pause
 
+	proven   bool            // something was accepted
 	failures int             // since something was accepted
 	events   map[uint64]bool // that failed since then, a few of them
 	refused  int             // for good, since then
@@ -53,8 +54,11 @@ func (c *circuit) accepted() {
 	if c.pause != nil {
 		hold = time.Time{}
 	}
-	*c = circuit{until: hold}
+	*c = circuit{until: hold, proven: true}
 }
+
+// trusted tells whether the destination has accepted something, and is not left alone since.
+func (c *circuit) trusted() bool { return c.proven && c.pause == nil }
 
 func (c *circuit) failing() bool { return c.pause != nil || c.failures >= pauseAfter }
 

@@ -31,7 +31,7 @@ func (o *ownership) take(ctx context.Context, batch []*broker.Delivery) {
 		if size += len(item.Event.Data); size >= batchBytes {
 			o.deliver(ctx, items)
 			items, size = items[:0], 0
-			if bg, ok := o.sink.(background); ok && bg.crowded() {
+			if bg, ok := o.sink.(background); ok && bg.appetite() == 0 {
 				o.rest = batch[i+1:] // their data may lie in the object store; there it stays until there is room
 				return
 			}

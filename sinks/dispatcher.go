@@ -16,6 +16,9 @@ const (
 	// crowdEvents and crowdBytes are how much a dispatcher holds before no more is taken from the consumer.
 	crowdEvents = 4096
 	crowdBytes  = 64 << 20
+	// sample is how many events are taken for a destination that has not accepted one yet, or is left alone: enough to know it by. Each failure is worth
+	// as many more, because it may be these events that are to blame.
+	sample = 16
 	// holdLimit bounds how long a destination may ask to be left alone: a wrong clock must not end a sink.
 	holdLimit = time.Hour
 	// patientFor is how long a stopping dispatcher waits for the answers to what is under way.
@@ -186,10 +189,17 @@ func (d *dispatcher) tell() {
 	}
 }
 
-func (d *dispatcher) crowded() bool {
+func (d *dispatcher) appetite() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.tasks) >= crowdEvents || d.bytes >= crowdBytes
+	limit, bite := crowdEvents, batchLimit
+	if !d.circuit.trusted() {
+		limit, bite = min(sample*(1+d.circuit.failures), crowdEvents), sample
+	}
+	if len(d.tasks) >= limit || d.bytes >= crowdBytes {
+		return 0
+	}
+	return bite
 }
 
 func (d *dispatcher) verdicts() []verdict {

@@ -1,13 +1,10 @@
 package sinks_test
 
 import (
-	"bufio"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -71,34 +68,24 @@ func TestKilledProcessesLoseNothingOnItsWayToAWebhookAndInvertNothing(t *testing
 	h := &hook{times: map[uint64]int{}, last: map[string]uint64{}}
 	server := httptest.NewServer(h)
 	defer server.Close()
-	spawn := func() *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "SINKS_TEST_CHILD="+dataDir, "SINKS_TEST_HOOK="+server.URL)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = bufio.NewReader(out).ReadString('\n')
-		return cmd
-	}
-	published := 0
-	procs := []*exec.Cmd{spawn(), spawn()}
+	published, owners := 0, 0
+	start := func() *victim { return spawn(t, dataDir, "SINKS_TEST_HOOK="+server.URL) }
+	procs := []*victim{start(), start()}
 	for range kills {
 		publish(t, b, published+1, published+300)
 		published += 300
 		<-time.After(time.Duration(rand.IntN(600)) * time.Millisecond)
 		i := rand.IntN(2)
-		_ = procs[i].Process.Kill()
-		_ = procs[i].Wait()
-		procs[i] = spawn()
+		if procs[i].kill() {
+			owners++
+			depose(t, dataDir, sinks.ConsumerName("hook"))
+		}
+		procs[i] = start()
 	}
 	for _, p := range procs {
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		if p.kill() {
+			depose(t, dataDir, sinks.ConsumerName("hook"))
+		}
 	}
 	vars := settings.New("", map[string]string{"URL": server.URL})
 	s := sinks.DecodeSettings("hook", vars)
@@ -110,5 +97,5 @@ func TestKilledProcessesLoseNothingOnItsWayToAWebhookAndInvertNothing(t *testing
 	if len(h.times) != published || h.inverted > 0 || r.Stats().DeadLetters > 0 {
 		t.Errorf("%d of %d events came, %d out of order, %d dead letters", len(h.times), published, h.inverted, r.Stats().DeadLetters)
 	}
-	t.Logf("%d events, %d of them twice", published, h.got-published)
+	t.Logf("%d events, killed %d times at random, %d times the one that sent; %d came twice", published, kills, owners, h.got-published)
 }

@@ -70,6 +70,35 @@ func TestThreeSinksOneOfThemDead(t *testing.T) {
 	if s := first.Stats(); s.Delivered != 0 || s.DeadLetters != 0 || !s.Failing || s.LastError != "connection refused" || s.Pause.Why != "connection refused" {
 		t.Errorf("the dead one: %+v", s)
 	}
+	// What it is given is work for the server and this process that the others' events wait for.
+	state, err := b.ConsumerState(t.Context(), broker.Events, sinks.ConsumerName("dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed := first.Stats().Failed; state.Unacked > 16*(failed+3) {
+		t.Errorf("the dead one was given %d events; want 16, as many after each of %d failures, and 32 that were on their way", state.Unacked, failed)
+	}
+}
+
+// There are so many of one entity that a sink which does not know its destination yet takes no others at first.
+func TestAnEventThatIsRejectedFirstHidesNoneOfAnotherEntity(t *testing.T) {
+	b := openBroker(t)
+	for n := range 20 {
+		publish(t, b, 50*n+1, 50*n+1)
+	}
+	publish(t, b, 2, 4)
+	p := &peer{answer: func(items []sinks.Item) error {
+		if items[0].Event.Revision == 1 {
+			return fmt.Errorf("answered 400: %w", sinks.ErrRejected)
+		}
+		return nil
+	}}
+	r := sinks.NewRunner("hook", b, sinks.Requests(p.open, sinks.RequestOptions{MaxAttempts: 1}), sinks.Options{})
+	run(t, r)
+	drain(t, r)
+	if s := r.Stats(); s.Delivered != 22 || s.DeadLetters != 1 {
+		t.Errorf("%d events were accepted and %d dead-lettered, want 22 and 1", s.Delivered, s.DeadLetters)
+	}
 }
 
 func TestAPauseIsSaidOnceAndStoredAndTheBacklogComesWhenItIsOver(t *testing.T) {
@@ -221,9 +250,17 @@ func TestNoMoreIsTakenThanIsHeldAndTheOwnershipStays(t *testing.T) {
 	b := openBroker(t)
 	publish(t, b, 1, 8000)
 	gate := make(chan struct{})
-	p := &peer{answer: func([]sinks.Item) error { <-gate; return nil }}
+	open := sync.OnceFunc(func() { close(gate) })
+	var known atomic.Bool
+	p := &peer{answer: func([]sinks.Item) error {
+		if !known.CompareAndSwap(false, true) { // of a destination that has accepted nothing little is taken
+			<-gate
+		}
+		return nil
+	}}
 	r := sinks.NewRunner("hook", b, sinks.Requests(p.open, sinks.RequestOptions{Concurrency: 1}), sinks.Options{})
 	run(t, r)
+	t.Cleanup(open)
 	stand := sinks.NewRunner("hook", b, sinks.Requests((&peer{}).open, sinks.RequestOptions{}), sinks.Options{})
 	held := func() broker.ConsumerState {
 		s, err := b.ConsumerState(t.Context(), broker.Events, "sink-hook")
@@ -242,7 +279,7 @@ func TestNoMoreIsTakenThanIsHeldAndTheOwnershipStays(t *testing.T) {
 	if !r.Stats().Owner || stand.Stats().Owner {
 		t.Errorf("owners: %v, %v; want the first", r.Stats().Owner, stand.Stats().Owner)
 	}
-	close(gate)
+	open()
 	drain(t, r)
 	p.wantInOrder(t, 8000)
 }

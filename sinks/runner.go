@@ -278,7 +278,8 @@ func (o *ownership) step(ctx context.Context) error {
 			return err
 		}
 	}
-	if bg, ok := o.sink.(background); ok && bg.crowded() {
+	limit := o.limit()
+	if limit == 0 {
 		return o.standStill(ctx)
 	}
 	if rest := o.rest; len(rest) > 0 {
@@ -287,7 +288,7 @@ func (o *ownership) step(ctx context.Context) error {
 		return o.pass(ctx)
 	}
 	news, cancel := o.untilNews(ctx)
-	batch, err := o.consumer.Next(news, batchLimit)
+	batch, err := o.consumer.Next(news, limit)
 	cancel()
 	o.behind = false
 	switch {
@@ -321,6 +322,14 @@ func (o *ownership) step(ctx context.Context) error {
 	o.behind, o.top = last.Pending > 0, max(o.top, last.Sequence)
 	o.take(ctx, batch)
 	return o.pass(ctx)
+}
+
+// limit is how many events are to be taken next.
+func (o *ownership) limit() int {
+	if bg, ok := o.sink.(background); ok {
+		return bg.appetite()
+	}
+	return batchLimit
 }
 
 // own opens the sink and then resets the consumer: whatever was delivered to the last owner comes again, in order, and

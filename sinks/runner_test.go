@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -613,9 +615,92 @@ func child(dataDir string) {
 		r = sinks.NewRunner("hook", b, webhook.New(s, vars, s.URL, sinks.Env{}), sinks.Options{})
 	}
 	fmt.Println("runs")
+	go sayOwnership(r) // until it is killed
 	if err := r.Run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
+}
+
+// sayOwnership tells the parent when this process gets the sink, and when it loses it.
+func sayOwnership(r *sinks.Runner) {
+	said := false
+	for range time.Tick(time.Millisecond) {
+		if is := r.Stats().Owner; is != said {
+			said = is
+			fmt.Println(map[bool]string{true: "owns", false: "stands by"}[is])
+		}
+	}
+}
+
+// victim is a child that is to be killed.
+type victim struct {
+	*exec.Cmd
+	owns atomic.Bool
+	read sync.WaitGroup
+}
+
+// spawn starts a child that runs a sink, and returns when it does.
+func spawn(t *testing.T, dataDir string, variables ...string) *victim {
+	v := &victim{Cmd: exec.Command(os.Args[0])}
+	v.Env = append(append(os.Environ(), "SINKS_TEST_CHILD="+dataDir), variables...)
+	v.Stderr = os.Stderr
+	out, err := v.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	v.read.Go(func() {
+		for lines.Scan() {
+			v.owns.Store(lines.Text() == "owns")
+		}
+	})
+	return v
+}
+
+// kill kills it, and tells whether it had the sink.
+func (v *victim) kill() bool {
+	_ = v.Process.Kill()
+	v.read.Wait()
+	_ = v.Wait()
+	return v.owns.Load()
+}
+
+// depose takes the ownership of a consumer of EVENTS from who is dead. Its pin would lapse in ten seconds, and whoever is killed meanwhile has nothing in
+// hand: most of a hundred kills would show nothing.
+func depose(t *testing.T, dataDir, consumer string) {
+	t.Helper()
+	address, err := os.ReadFile(filepath.Join(dataDir, "address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(string(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const ask = `{"group":"owner"}`
+	_, err = fmt.Fprintf(conn, "CONNECT {\"verbose\":false,\"auth_token\":%q}\r\nSUB answer 1\r\nPUB $JS.API.CONSUMER.UNPIN.%s.%s answer %d\r\n%s\r\n",
+		u.User.Username(), broker.Events, consumer, len(ask), ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		if text := lines.Text(); strings.HasPrefix(text, "{") {
+			if strings.Contains(text, `"error"`) {
+				t.Errorf("unpin %s: %s", consumer, text)
+			}
+			return
+		}
+	}
+	t.Errorf("the server did not say that it unpinned %s", consumer)
 }
 
 func TestKilledProcessesLeaveEveryEventOnce(t *testing.T) {
@@ -723,44 +808,38 @@ func killed(t *testing.T, open sinks.Opener, read func(*testing.T) []int, betwee
 	if err := b.Provision(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	spawn := func() *exec.Cmd {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(append(os.Environ(), "SINKS_TEST_CHILD="+dataDir), variables...)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = bufio.NewReader(out).ReadString('\n')
-		return cmd
-	}
-	kills, published := sinktest.Kills(t, usual), 0
+	kills, owners, published := sinktest.Kills(t, usual), 0, 0
 	more := func(n int) {
 		publish(t, b, published+1, published+n)
 		published += n
 	}
 	// Two at a time: the one that stands by takes over when the owner is killed, or the owner goes on.
-	procs := []*exec.Cmd{spawn(), spawn()}
-	for range kills {
+	procs := []*victim{spawn(t, dataDir, variables...), spawn(t, dataDir, variables...)}
+	for n := range kills {
 		more(500)
+		if n%2 == 0 { // or nobody may have come as far as to write
+			await(t, "one of them has the sink", func() bool { return procs[0].owns.Load() || procs[1].owns.Load() })
+		}
 		<-time.After(time.Duration(rand.IntN(400)) * time.Millisecond)
 		more(100)
 		i := rand.IntN(2)
-		_ = procs[i].Process.Kill()
-		_ = procs[i].Wait()
+		if procs[i].kill() {
+			owners++
+		}
+		if !procs[1-i].owns.Load() { // the dead one may have been about to
+			depose(t, dataDir, sinks.ConsumerName("archive"))
+		}
 		between()
-		procs[i] = spawn()
+		procs[i] = spawn(t, dataDir, variables...)
 	}
 	for _, p := range procs {
-		_ = p.Process.Kill()
-		_ = p.Wait()
+		if p.kill() {
+			depose(t, dataDir, sinks.ConsumerName("archive"))
+		}
 	}
 	r := sinks.NewRunner("archive", b, open, sinks.Options{})
 	run(t, r)
 	drainWhileItMoves(t, r)
 	wantOnce(t, read(t), published)
-	t.Logf("%d events, killed %d times at random, each there once", published, kills)
+	t.Logf("%d events, killed %d times at random, %d times the one that wrote; each is there once", published, kills, owners)
 }

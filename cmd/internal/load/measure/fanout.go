@@ -7,8 +7,9 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"slices"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/parley-stream/parley/events/broker"
 	"github.com/parley-stream/parley/sinks/s3test"
@@ -74,31 +75,26 @@ func (p *pipeline) rounds(ctx context.Context, n int, measure func(context.Conte
 		}
 		measured = append(measured, figures)
 	}
-	return Run{Server: p.server, Sync: p.sync, Stages: median(measured), Medians: ratios(measured)}, nil
+	return Run{Server: p.server, Sync: p.sync, Stages: median(measured), Pairs: pairs(measured)}, nil
 }
 
-// ratios compare the median throughput beside a third sink with that without one.
-func ratios(measured [][]Figure) (all []Ratio) {
-	first := typical(measured, 0)
+// pairs compare each round's figures beside a third sink with the same round's without one: the machine drifts by more than what is looked for from
+// one minute to the next, and less within a round.
+func pairs(measured [][]Figure) (all []Pairs) {
 	for i, f := range measured[0] {
-		if f.Of == thirdNone {
-			all = append(all, Ratio{Stage: f.Stage, Of: f.Of, Ratio: typical(measured, i) / first})
+		if f.Of != thirdNone {
+			continue
 		}
+		var speeds, times []float64
+		for _, figures := range measured {
+			speeds, times = append(speeds, figures[i].Ratio), append(times, figures[i].CPURatio)
+		}
+		all = append(all, Pairs{Stage: f.Stage, Of: f.Of, Rounds: len(measured), Throughput: spread(speeds), CPU: spread(times)})
 	}
 	return all
 }
 
-// typical is the median of a stage's throughputs.
-func typical(measured [][]Figure, stage int) float64 {
-	var all []float64
-	for _, figures := range measured {
-		all = append(all, figures[stage].PerSecond)
-	}
-	slices.Sort(all)
-	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
-}
-
-// beside measures the two once beside each third. The order turns from round to round: what the machine does meanwhile meets all of them.
+// beside measures the two once beside each third. Every other round goes backwards: what grows or fades meanwhile meets the first as it meets the last.
 func (p *pipeline) beside(ctx context.Context, round int) ([]Figure, error) {
 	peer, err := p.peer(ctx)
 	if err != nil {
@@ -109,10 +105,14 @@ func (p *pipeline) beside(ctx context.Context, round int) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	thirds := []struct{ stage, url string }{{thirdNone, ""}, {thirdAlive, peer.address + "/hook?mode=batch"}, {thirdDead, "http://" + dead + "/hook?mode=batch"}}
+	// The dead one is always next to none: it is what they are compared for.
+	thirds := []struct{ stage, url string }{{thirdNone, ""}, {thirdDead, "http://" + dead + "/hook?mode=batch"}, {thirdAlive, peer.address + "/hook?mode=batch"}}
 	figures := make([]Figure, len(thirds))
 	for i := range thirds {
-		at := (i + round) % len(thirds)
+		at := i
+		if round%2 == 1 {
+			at = len(thirds) - 1 - i
+		}
 		if figures[at], err = p.two(ctx, thirds[at].stage, thirds[at].url, fmt.Sprint("r", round, "t", at)); err != nil {
 			return nil, err
 		}
@@ -143,7 +143,12 @@ func (p *pipeline) two(ctx context.Context, stage, url, name string) (Figure, er
 		}
 		return true, nil
 	}
-	return p.measure(ctx, m)
+	syscall.Sync() // what the last ones wrote is not these ones' work
+	f, err := p.measure(ctx, m)
+	for _, n := range names {
+		err = errors.Join(err, os.RemoveAll(p.folder(n)))
+	}
+	return f, err
 }
 
 // eachSink measures every kind and format once.

@@ -266,8 +266,11 @@ func (p *pipeline) deliver(ctx context.Context, name, title, parameters string) 
 
 // files is the URL of a sink of files.
 func (s *station) files(name, parameters string) string {
-	return "file://" + filepath.Join(s.dir, "out", name) + "?" + parameters
+	return "file://" + s.folder(name) + "?" + parameters
 }
+
+// folder is where that sink writes.
+func (s *station) folder(name string) string { return filepath.Join(s.dir, "out", name) }
 
 func sinkVariables(name, url string) []string {
 	return []string{

@@ -35,16 +35,38 @@ type Run struct {
 	Server string   `json:"server,omitempty"` // external, embedded
 	Sync   string   `json:"sync,omitempty"`   // default, always
 	Stages []Figure `json:"stages"`
-	// Medians compare medians of several rounds.
-	Medians []Ratio `json:"medians,omitempty"`
+	// Pairs compare stages that were measured next to each other in several rounds.
+	Pairs []Pairs `json:"pairs,omitempty"`
 }
 
-// Ratio is a stage's throughput over that of another.
-type Ratio struct {
-	Stage string  `json:"stage"`
-	Of    string  `json:"of"`
-	Ratio float64 `json:"ratio"`
+// Pairs are a stage's ratios to another of the same round, as in Figure.
+type Pairs struct {
+	Stage      string `json:"stage"`
+	Of         string `json:"of"`
+	Rounds     int    `json:"rounds"`
+	Throughput Spread `json:"throughput"`
+	CPU        Spread `json:"cpu"`
 }
+
+// Spread is a median between its quartiles.
+type Spread struct {
+	Low    float64 `json:"low"`
+	Median float64 `json:"median"`
+	High   float64 `json:"high"`
+}
+
+func spread(values []float64) Spread {
+	slices.Sort(values)
+	at := func(quarter int) float64 {
+		place := float64(quarter*(len(values)-1)) / 4
+		below := int(place)
+		return values[below] + (place-float64(below))*(values[min(below+1, len(values)-1)]-values[below])
+	}
+	return Spread{Low: at(1), Median: at(2), High: at(3)}
+}
+
+// String shows the median and the quartiles.
+func (s Spread) String() string { return fmt.Sprintf("%.3f (%.3f to %.3f)", s.Median, s.Low, s.High) }
 
 // Figure is one stage's.
 type Figure struct {
@@ -135,8 +157,8 @@ func (r Run) table(w io.Writer) error {
 	if err := console.Table(w, header, rows, nil); err != nil {
 		return err
 	}
-	for _, m := range r.Medians {
-		if _, err := fmt.Fprintf(w, "%s: %.3f of %s, by the medians of records/s\n", m.Stage, m.Ratio, m.Of); err != nil {
+	for _, p := range r.Pairs {
+		if _, err := fmt.Fprintf(w, "%s, of %s, median and quartiles of %d rounds: records/s %s, by CPU %s\n", p.Stage, p.Of, p.Rounds, p.Throughput, p.CPU); err != nil {
 			return err
 		}
 	}
