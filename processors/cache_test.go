@@ -1,17 +1,19 @@
-package processors
+package processors_test
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/parley-stream/parley/processors"
 )
 
 // remembered is what the cache must know, done simply: the newest is last.
 type remembered struct {
 	limit  int
 	paths  []string
-	states map[string]state
+	states map[string]processors.State
 }
 
 func (r *remembered) touch(path string) {
@@ -21,7 +23,7 @@ func (r *remembered) touch(path string) {
 	r.paths = append(r.paths, path)
 }
 
-func (r *remembered) add(path string, s state) {
+func (r *remembered) add(path string, s processors.State) {
 	r.touch(path)
 	r.states[path] = s
 	if len(r.paths) > r.limit {
@@ -35,21 +37,18 @@ func TestTheCacheForgetsWhatWasNotAskedForLongest(t *testing.T) {
 	for _, limit := range []int{1, 2, 7, 100} {
 		seed := rand.Uint64()
 		random := rand.New(rand.NewPCG(seed, 0))
-		c, want := newCache(limit), &remembered{limit: limit, states: map[string]state{}}
+		c, want := processors.NewCache(limit), &remembered{limit: limit, states: map[string]processors.State{}}
 		for step := range 20_000 {
 			path := fmt.Sprint("conversation.v.s.", random.IntN(3*limit))
 			switch random.IntN(5) {
 			case 0, 1:
-				s := state{
-					sequence: random.Uint64(), revision: random.Uint64(), stored: random.Uint64(),
-					digest: fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64()),
-					fence:  fence{version: random.Int64(), requested: -random.Int64(), sequence: random.Uint64()},
+				digest := fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64())
+				if random.IntN(4) == 0 {
+					digest = processors.Erased
 				}
-				switch random.IntN(4) {
-				case 0:
-					s.digest = erasedDigest
-				case 1:
-					s = state{} // an entity that was never emitted
+				s := processors.NewState(random.Uint64(), random.Uint64(), random.Uint64(), digest, random.Int64(), -random.Int64(), random.Uint64())
+				if random.IntN(4) == 0 {
+					s = processors.State{} // an entity that was never emitted
 				}
 				c.Add(path, s)
 				want.add(path, s)
@@ -65,11 +64,11 @@ func TestTheCacheForgetsWhatWasNotAskedForLongest(t *testing.T) {
 			}
 			if step == 10_000 {
 				c.Purge()
-				want.paths, want.states = nil, map[string]state{}
+				want.paths, want.states = nil, map[string]processors.State{}
 			}
 		}
-		if len(c.places) > limit || len(c.nodes) > limit+1 {
-			t.Errorf("limit %d: %d entities in %d nodes", limit, len(c.places), len(c.nodes))
+		if entities, nodes := c.Held(); entities > limit || nodes > limit {
+			t.Errorf("limit %d: %d entities in %d nodes", limit, entities, nodes)
 		}
 	}
 }
@@ -77,22 +76,22 @@ func TestTheCacheForgetsWhatWasNotAskedForLongest(t *testing.T) {
 func TestADigestThatIsNoneOfOursIsRefused(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{
-		"0123456789abcdef0123456789abcdef": true, erasedDigest: true,
+		"0123456789abcdef0123456789abcdef": true, processors.Erased: true,
 		"": false, "0123456789abcdef": false, "0123456789abcdef0123456789abcdeg": false, "0123456789abcdef0123456789abcdef00": false,
 	} {
-		if _, err := parseDigest(text); (err == nil) != ok {
+		if _, err := processors.ParseDigest(text); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
 func BenchmarkCache(b *testing.B) {
-	c := newCache(1 << 16)
+	c := processors.NewCache(1 << 16)
 	paths := make([]string, 1<<17)
 	for i := range paths {
 		paths[i] = fmt.Sprintf("conversation.liveleader.acme.%032d", i)
 	}
-	s := state{sequence: 1, revision: 1, digest: "0123456789abcdef0123456789abcdef"}
+	s := processors.NewState(1, 1, 1, "0123456789abcdef0123456789abcdef", 1, 1, 1)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		path := paths[i%len(paths)]
