@@ -65,7 +65,7 @@ func read(t testing.TB, prefix string) (all []events.Event) {
 
 func items(from, to uint64) (list []sinks.Item) {
 	for n := from; n <= to; n++ {
-		list = append(list, sinks.Item{Sequence: n, Event: sinktest.Event(strings.Repeat("x", int(n%2)+1), n)})
+		list = append(list, sinks.Item{Sequence: n, Stored: sinktest.Stored(n), Event: sinktest.Event(strings.Repeat("x", int(n%2)+1), n)})
 	}
 	return list
 }
@@ -476,7 +476,7 @@ func TestNotesGoOnceTheirEventsAreAcknowledged(t *testing.T) {
 		floor  uint64
 		before time.Time
 		want   int
-	}{{1, time.Now().Add(time.Hour), 5}, {2, time.Now().Add(-time.Hour), 5}, {2, time.Now().Add(time.Hour), 3}, {4, time.Now().Add(time.Hour), 1}} {
+	}{{1, time.Now().Add(time.Hour), 6}, {2, time.Now().Add(-time.Hour), 6}, {2, time.Now().Add(time.Hour), 4}, {4, time.Now().Add(time.Hour), 2}} {
 		object.Prune(t.Context(), s, look.floor, look.before)
 		left := slices.DeleteFunc(keys(t, prefix), func(key string) bool { return !strings.Contains(key, "/.parley/") })
 		if len(left) != look.want {
