@@ -630,7 +630,7 @@ func TestADirectoryThatALoaderRemovedIsMadeAgain(t *testing.T) {
 
 // Many files are committed together; one that cannot be published keeps none of the others from it for good.
 func TestFilesThatAreCommittedTogetherAreEachThereOnceAfterAFailure(t *testing.T) {
-	for _, step := range file.Steps()[1:] {
+	for _, step := range file.Steps()[2:] {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
