@@ -514,9 +514,23 @@ func TestAPrefixServesOneSinkAndOneStream(t *testing.T) {
 	}
 	refuses("objects without a state", sinks.Ownership{Sink: "archive", Origin: "one", LastSequence: 9}, "objects of an earlier sink")
 	looked := opener(t, endpoint, newPrefix(), "")
-	for _, origin := range []string{"a check", "the first run"} {
-		if _, err := looked(t.Context(), sinks.Ownership{Sink: "archive", Origin: origin}); err != nil {
-			t.Errorf("%s: %v", origin, err)
+	for _, origin := range []string{"a check", "a run that wrote no object", "the first run"} {
+		s, err := looked(t.Context(), sinks.Ownership{Sink: "archive", Origin: origin, LastSequence: 3})
+		if err != nil {
+			t.Fatalf("%s: %v", origin, err)
+		}
+		if origin != "a run that wrote no object" {
+			continue
+		}
+		object.SetFault(s, func(step string) error {
+			if step == "claim" {
+				return errCrash
+			}
+			return nil
+		})
+		_, err = s.Deliver(t.Context(), sinks.Batch{Items: items(1, 5)})
+		if _, flushErr := s.Flush(t.Context()); err != nil || !errors.Is(flushErr, errCrash) {
+			t.Fatal(err, flushErr)
 		}
 	}
 }
