@@ -59,7 +59,7 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 	}
 	o.trace(d, &e)
 	if e.DataRef == "" {
-		return Item{Sequence: d.Sequence, Event: e}, true
+		return Item{Sequence: d.Sequence, Stored: d.Time, Event: e}, true
 	}
 	for attempts := 1; ctx.Err() == nil; attempts++ {
 		err := o.broker.Resolve(ctx, &e)
@@ -68,7 +68,7 @@ func (o *ownership) read(ctx context.Context, d *broker.Delivery) (Item, bool) {
 			return Item{}, false
 		}
 		if o.attempt(ctx, "resolve", err) {
-			return Item{Sequence: d.Sequence, Event: e}, true
+			return Item{Sequence: d.Sequence, Stored: d.Time, Event: e}, true
 		}
 	}
 	return Item{}, false

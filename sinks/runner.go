@@ -24,6 +24,7 @@ type Broker interface {
 	Remove(ctx context.Context, stream string, sequence uint64) error
 	Bucket(ctx context.Context, name string) (*broker.Bucket, error)
 	StreamState(ctx context.Context, stream string) (broker.StreamState, error)
+	Read(ctx context.Context, stream string, sequence uint64) (broker.Message, error)
 }
 
 // Options tune a Runner; the zero value works.
@@ -340,7 +341,7 @@ func (o *ownership) own(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sink, err := o.open(ctx, Ownership{Sink: o.key, Origin: o.origin, LastSequence: state.LastSeq})
+	sink, err := o.open(ctx, o.told(o.origin, state.LastSeq))
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}

@@ -757,7 +757,8 @@ func objectSink(text, dataDir string) sinks.Opener {
 	return open
 }
 
-func TestKilledProcessesLeaveEveryEventInOneObject(t *testing.T) {
+func startS3(t *testing.T) *s3test.Server {
+	t.Helper()
 	server, err := s3test.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -765,33 +766,42 @@ func TestKilledProcessesLeaveEveryEventInOneObject(t *testing.T) {
 	t.Cleanup(server.Stop)
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.KeyID)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.Secret)
+	return server
+}
+
+// objectRevisions lists what the objects of a prefix hold.
+func objectRevisions(t *testing.T, server *s3test.Server, prefix string) (got []int) {
+	t.Helper()
+	keys, err := server.Keys(t.Context(), prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if strings.Contains(key, "/.parley/") {
+			continue
+		}
+		content, err := server.Read(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := formattest.Read(key, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			got = append(got, int(e.Revision))
+		}
+	}
+	slices.Sort(got)
+	return got
+}
+
+func TestKilledProcessesLeaveEveryEventInOneObject(t *testing.T) {
+	server := startS3(t)
 	for prefix, query := range map[string]string{"lines": "", "rows": "&format=parquet"} {
 		t.Run(prefix, func(t *testing.T) {
 			text := "s3://" + s3test.Bucket + "/" + prefix + "?rotate_size=16KB&rotate_age=1s&endpoint=" + url.QueryEscape(server.Endpoint) + query
-			read := func(t *testing.T) (got []int) {
-				keys, err := server.Keys(t.Context(), prefix)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, key := range keys {
-					if strings.Contains(key, "/.parley/") {
-						continue
-					}
-					content, err := server.Read(t.Context(), key)
-					if err != nil {
-						t.Fatal(err)
-					}
-					list, err := formattest.Read(key, content)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, e := range list {
-						got = append(got, int(e.Revision))
-					}
-				}
-				slices.Sort(got)
-				return got
-			}
+			read := func(t *testing.T) []int { return objectRevisions(t, server, prefix) }
 			killed(t, objectSink(text, t.TempDir()), read, func() {}, 4, "SINKS_TEST_URL="+text)
 		})
 	}

@@ -5,6 +5,7 @@ package sinks
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/parley-stream/parley/events"
 )
@@ -41,6 +42,9 @@ type Ownership struct {
 	// LastSequence is a sequence that the stream has reached; 0 when it holds nothing. A destination that knows of a later one
 	// was filled from another stream.
 	LastSequence uint64
+	// Stored tells when the stream stored a message; the zero time where it is gone, which proves nothing. Nil where the stream cannot be asked. A number
+	// whose event was stored after the one that a destination has under it is another event's: an older backup of the stream was restored.
+	Stored func(ctx context.Context, sequence uint64) (time.Time, error)
 }
 
 // ErrReopen says that a Sink has lost what it took: it must be closed, and a new one gets everything that is not acknowledged.
@@ -57,7 +61,9 @@ type Batch struct {
 // Item is an event and its stream sequence in EVENTS.
 type Item struct {
 	Sequence uint64
-	Event    events.Event
+	// Stored is when the stream stored it; zero: unknown.
+	Stored time.Time
+	Event  events.Event
 }
 
 // Refused says that the destination will never take one event of a batch.

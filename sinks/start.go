@@ -42,7 +42,7 @@ func (r *Runner) Check(ctx context.Context) (found string, err error) {
 	if err != nil {
 		return "", err
 	}
-	sink, err := r.open(ctx, Ownership{Sink: r.key, Origin: b.Origin, LastSequence: state.LastSeq})
+	sink, err := r.open(ctx, r.told(b.Origin, state.LastSeq))
 	if err != nil {
 		return "", err
 	}
@@ -50,6 +50,24 @@ func (r *Runner) Check(ctx context.Context) (found string, err error) {
 		found, err = bg.test(ctx)
 	}
 	return found, errors.Join(err, sink.Close())
+}
+
+// told is what an opener is told.
+func (r *Runner) told(origin string, last uint64) Ownership {
+	o := Ownership{Sink: r.key, Origin: origin, LastSequence: last}
+	if !r.options.Replay { // what was given again is gone from its stream
+		o.Stored = r.stored
+	}
+	return o
+}
+
+// stored implements Ownership.Stored.
+func (r *Runner) stored(ctx context.Context, sequence uint64) (time.Time, error) {
+	m, err := r.broker.Read(ctx, r.stream, sequence)
+	if errors.Is(err, broker.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	return m.Time, err
 }
 
 // begin gives the sink's beginning; the first process to ask fixes it.

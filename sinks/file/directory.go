@@ -63,7 +63,7 @@ func (d *directory) pending(name string) string { return d.pendingDir(name) + pe
 func (d *directory) done(name string) string    { return d.doneDir(name) + markSuffix }
 
 // open implements sinks.Opener.
-func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
+func (c config) open(ctx context.Context, o sinks.Ownership) (sinks.Sink, error) {
 	if err := os.MkdirAll(c.dir, dirMode); err != nil {
 		return nil, err
 	}
@@ -75,11 +75,15 @@ func (c config) open(_ context.Context, o sinks.Ownership) (sinks.Sink, error) {
 		root: root, state: path.Join(hidden, o.Sink), highest: o.LastSequence, fault: func(string) error { return nil },
 		made: make(map[string]bool), parents: make(map[string]bool),
 	}, pruned: time.Now()}
-	if err := s.prepare(o); err != nil {
+	s.files = rolling.New(c.options, s)
+	err = s.prepare(o)
+	if err == nil {
+		err = s.follow(ctx, o)
+	}
+	if err != nil {
 		_ = s.release()
 		return nil, fmt.Errorf("directory %s: %w", c.dir, err)
 	}
-	s.files = rolling.New(c.options, s)
 	for _, m := range s.marks {
 		s.files.Note(path.Dir(m.name), m.last)
 	}

@@ -21,6 +21,8 @@
 //
 // What is committed stays known by hard links under <dir>/.parley/<sink>/done, for an hour beyond the acknowledgement of what they
 // hold, and by the files themselves while they are there, so that an event that comes again after a crash adds nothing. The
+// number and time of the newest event in .parley/<sink>/newest tell, for as long as the directory is the sink's, whether the stream is still the one that the
+// files are of: a stream that was restored from an older backup gives numbers that files hold to other events. Of those none is written; the sink says so. The
 // directory .parley begins with a dot, and no name in it ends as files do: no glob of a loader sees it, and find -name '*.ndjson' finds
 // every event once. The format may be changed at any time: what is written stays.
 //

@@ -9,7 +9,7 @@ import (
 
 // Steps names the steps of a commit.
 func Steps() []string {
-	names := []string{"write"}
+	names := []string{"write", "newest"}
 	for _, s := range steps {
 		names = append(names, s.name)
 	}

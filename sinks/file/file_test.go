@@ -121,7 +121,7 @@ func own(t testing.TB, open sinks.Opener) sinks.Sink {
 
 func items(from, to uint64) (list []sinks.Item) {
 	for n := from; n <= to; n++ {
-		list = append(list, sinks.Item{Sequence: n, Event: sinktest.Event(strings.Repeat("x", int(n%2)+1), n)})
+		list = append(list, sinks.Item{Sequence: n, Stored: sinktest.Stored(n), Event: sinktest.Event(strings.Repeat("x", int(n%2)+1), n)})
 	}
 	return list
 }
@@ -147,8 +147,8 @@ func TestACrashAtAnyStepOfTheCommitLosesNothingAndWritesNothingTwice(t *testing.
 		for _, loader := range []string{"that waits", "that deletes what it sees"} {
 			for _, step := range append(file.Steps(), "acknowledge") {
 				for nth := 1; nth <= 2; nth++ {
-					if nth == 2 && variant != "ndjson none" {
-						continue // the second file differs by its number, and in no format
+					if nth == 2 && (variant != "ndjson none" || step == "newest") {
+						continue // the second file differs by its number, and in no format; what is the newest is kept once for both
 					}
 					t.Run(fmt.Sprintf("%s, %s for the file %d, a loader %s", variant, step, nth, loader), func(t *testing.T) {
 						crashAt(t, query, step, nth, loader == "that waits")
@@ -630,7 +630,7 @@ func TestADirectoryThatALoaderRemovedIsMadeAgain(t *testing.T) {
 
 // Many files are committed together; one that cannot be published keeps none of the others from it for good.
 func TestFilesThatAreCommittedTogetherAreEachThereOnceAfterAFailure(t *testing.T) {
-	for _, step := range file.Steps()[1:] {
+	for _, step := range file.Steps()[2:] {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()

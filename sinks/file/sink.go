@@ -2,6 +2,9 @@ package file
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"path"
 	"time"
 
 	"github.com/parley-stream/parley/sinks"
@@ -33,10 +36,26 @@ func (s *Sink) Close() error {
 }
 
 // Committed implements rolling.Destination.
-func (s *Sink) Committed(_ context.Context, path string) (rolling.Committed, error) {
+func (s *Sink) Committed(_ context.Context, dir string) (rolling.Committed, error) {
 	s.highest = max(s.highest, s.files.Highest)
-	last, err := s.lastIn(path)
+	last, err := s.lastIn(dir)
 	return rolling.Committed{Last: last}, err
+}
+
+// newest is the file that says which event is the newest.
+func (d *directory) newest() string { return path.Join(d.state, "newest") }
+
+// Keep implements rolling.Destination.
+func (s *Sink) Keep(_ context.Context, newest []byte) error {
+	return s.writeOnce(s.newest(), string(newest))
+}
+
+func (s *Sink) follow(ctx context.Context, o sinks.Ownership) error {
+	kept, err := s.root.ReadFile(s.newest())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return s.files.Follow(ctx, o, kept)
 }
 
 // Discard implements rolling.Destination.

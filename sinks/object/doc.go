@@ -38,7 +38,8 @@
 //
 // Below <prefix>/.parley/<sink> a claim is put before an object, named after the last sequence that was committed in its path, and says which object comes
 // next: of two processes that both think that they own the sink, one wins it, the other begins anew. A mark is put after it, so that
-// objects may be moved away as soon as they are there; marks go an hour after the acknowledgement of their events, claims after a day.
+// objects may be moved away as soon as they are there; marks go an hour after the acknowledgement of their events, claims after a day. The number and time of
+// the newest event stay, as package sinks/file has them.
 //
 // # Limits
 //

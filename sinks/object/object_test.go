@@ -65,7 +65,7 @@ func read(t testing.TB, prefix string) (all []events.Event) {
 
 func items(from, to uint64) (list []sinks.Item) {
 	for n := from; n <= to; n++ {
-		list = append(list, sinks.Item{Sequence: n, Event: sinktest.Event(strings.Repeat("x", int(n%2)+1), n)})
+		list = append(list, sinks.Item{Sequence: n, Stored: sinktest.Stored(n), Event: sinktest.Event(strings.Repeat("x", int(n%2)+1), n)})
 	}
 	return list
 }
@@ -476,7 +476,7 @@ func TestNotesGoOnceTheirEventsAreAcknowledged(t *testing.T) {
 		floor  uint64
 		before time.Time
 		want   int
-	}{{1, time.Now().Add(time.Hour), 5}, {2, time.Now().Add(-time.Hour), 5}, {2, time.Now().Add(time.Hour), 3}, {4, time.Now().Add(time.Hour), 1}} {
+	}{{1, time.Now().Add(time.Hour), 6}, {2, time.Now().Add(-time.Hour), 6}, {2, time.Now().Add(time.Hour), 4}, {4, time.Now().Add(time.Hour), 2}} {
 		object.Prune(t.Context(), s, look.floor, look.before)
 		left := slices.DeleteFunc(keys(t, prefix), func(key string) bool { return !strings.Contains(key, "/.parley/") })
 		if len(left) != look.want {
@@ -514,9 +514,23 @@ func TestAPrefixServesOneSinkAndOneStream(t *testing.T) {
 	}
 	refuses("objects without a state", sinks.Ownership{Sink: "archive", Origin: "one", LastSequence: 9}, "objects of an earlier sink")
 	looked := opener(t, endpoint, newPrefix(), "")
-	for _, origin := range []string{"a check", "the first run"} {
-		if _, err := looked(t.Context(), sinks.Ownership{Sink: "archive", Origin: origin}); err != nil {
-			t.Errorf("%s: %v", origin, err)
+	for _, origin := range []string{"a check", "a run that wrote no object", "the first run"} {
+		s, err := looked(t.Context(), sinks.Ownership{Sink: "archive", Origin: origin, LastSequence: 3})
+		if err != nil {
+			t.Fatalf("%s: %v", origin, err)
+		}
+		if origin != "a run that wrote no object" {
+			continue
+		}
+		object.SetFault(s, func(step string) error {
+			if step == "claim" {
+				return errCrash
+			}
+			return nil
+		})
+		_, err = s.Deliver(t.Context(), sinks.Batch{Items: items(1, 5)})
+		if _, flushErr := s.Flush(t.Context()); err != nil || !errors.Is(flushErr, errCrash) {
+			t.Fatal(err, flushErr)
 		}
 	}
 }

@@ -106,7 +106,22 @@ func (s *Sink) prepare(ctx context.Context, o sinks.Ownership) error {
 	if err := s.claimPrefix(ctx, o.Origin); err != nil {
 		return err
 	}
-	return s.readState(ctx)
+	if err := s.readState(ctx); err != nil {
+		return err
+	}
+	kept, _, err := s.get(ctx, s.newest())
+	if err != nil && !errors.Is(err, errMissing) {
+		return err
+	}
+	return s.files.Follow(ctx, o, kept)
+}
+
+// newest is the object that says which event is the newest.
+func (s *Sink) newest() string { return s.state + "newest" }
+
+// Keep implements rolling.Destination. An owner that wakes too late keeps what is older, and as true.
+func (s *Sink) Keep(ctx context.Context, newest []byte) error {
+	return s.put(ctx, s.newest(), newest, false, "")
 }
 
 // claimPrefix fixes whose the prefix is; the first process to ask does.
@@ -140,7 +155,7 @@ func (s *Sink) claimPrefix(ctx context.Context, origin string) error {
 func (s *Sink) unused(ctx context.Context) error {
 	stranger := ""
 	err := s.list(ctx, s.prefix, false, func(f found) bool {
-		if strings.HasPrefix(f.key, s.state) && f.key != s.state+"origin" || s.ours(f.key) {
+		if strings.HasPrefix(f.key, s.state) && f.key != s.state+"origin" && f.key != s.newest() || s.ours(f.key) {
 			stranger = f.key
 		}
 		return stranger == ""

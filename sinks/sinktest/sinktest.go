@@ -90,12 +90,17 @@ func Event(entity string, revision uint64) events.Event {
 	}
 }
 
+// Stored is when an invented stream has stored the event of a number.
+func Stored(sequence uint64) time.Time {
+	return time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(sequence) * time.Millisecond)
+}
+
 // items gives n new events, sequences with gaps, as a filter leaves them.
 func (d *destination) items(n int) []sinks.Item {
 	items := make([]sinks.Item, n)
 	for i := range items {
 		d.next += 1 + d.next%3
-		items[i] = sinks.Item{Sequence: d.next, Event: Event(strings.Repeat("x", int(d.next%5)+1), d.next)}
+		items[i] = sinks.Item{Sequence: d.next, Stored: Stored(d.next), Event: Event(strings.Repeat("x", int(d.next%5)+1), d.next)}
 	}
 	d.sent = append(d.sent, items...)
 	d.pending = append(d.pending, items...)

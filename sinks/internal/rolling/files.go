@@ -34,6 +34,8 @@ type Destination interface {
 	// Commit makes files durable that were closed and are written, each of another path, and says so of each in Durable. After an error it
 	// is called again for those of which it did not, and perhaps for more.
 	Commit(ctx context.Context, files []*File) error
+	// Keep makes durable what the next owner gives to Follow, in place of what was kept before.
+	Keep(ctx context.Context, newest []byte) error
 	// Discard gives up a file that nobody will commit.
 	Discard(f *File)
 }
@@ -64,7 +66,10 @@ type Files struct {
 	// Wrap stands between the files and the disk; tests make it full.
 	Wrap func(Spool) Spool
 	// Highest is a sequence that the stream has reached.
-	Highest    uint64
+	Highest uint64
+	// newest is what is kept, and latest when the last of the events was stored that were taken or are committed.
+	newest     newest
+	latest     time.Time
 	partitions map[string]*partition
 	known      map[group]*partition
 	open       map[*File]bool
@@ -220,7 +225,13 @@ func (s *Files) resume(ctx context.Context) error {
 }
 
 func (s *Files) take(ctx context.Context, item *sinks.Item, now time.Time) error {
+	if err := s.newest.allows(item.Sequence, item.Stored); err != nil {
+		return err
+	}
 	s.Highest = max(s.Highest, item.Sequence)
+	if item.Stored.After(s.latest) {
+		s.latest = item.Stored.UTC()
+	}
 	p, err := s.partition(ctx, &item.Event)
 	if err != nil {
 		return err
@@ -383,7 +394,10 @@ func (s *Files) commit(ctx context.Context) error {
 	for len(s.closing) > 0 {
 		batch, err := s.written()
 		if len(batch) > 0 {
-			commitErr := s.destination.Commit(ctx, batch)
+			commitErr := s.keep(ctx, batch)
+			if commitErr == nil {
+				commitErr = s.destination.Commit(ctx, batch)
+			}
 			s.settle(batch)
 			err = cmp.Or(commitErr, err)
 		}

@@ -19,7 +19,8 @@ type shelf struct {
 	dir   string
 	taken []string
 	// most is how many of one path came at once.
-	most int
+	most   int
+	newest []byte
 }
 
 func (*shelf) Committed(context.Context, string) (rolling.Committed, error) {
@@ -40,6 +41,11 @@ func (s *shelf) Commit(_ context.Context, files []*rolling.File) error {
 		s.taken = append(s.taken, f.Path+"/"+f.Name())
 		f.Durable = true
 	}
+	return nil
+}
+
+func (s *shelf) Keep(_ context.Context, newest []byte) error {
+	s.newest = newest
 	return nil
 }
 
