@@ -47,7 +47,7 @@ func (s *Files) Follow(ctx context.Context, o sinks.Ownership, kept []byte) erro
 }
 
 // undone says why numbers come twice, and what to do.
-const undone = "an older backup of the stream was restored without these files; give the sink another directory or prefix, " +
+const undone = "an older backup of the stream was restored without these files, or its server lost its last moments; give the sink another directory or prefix, " +
 	"or restore this one, its .parley included, as it was when the stream was backed up"
 
 // allows refuses an event whose number another had before it.
