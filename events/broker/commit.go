@@ -122,10 +122,10 @@ func (c *Committer) storePart(part []Message) []Result {
 	}
 	first, err := c.broker.PublishAtomic(c.ctx, part)
 	switch {
-	case errors.Is(err, ErrDisconnected), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return failed(len(part), err) // its answer may be lost
-	case err != nil:
+	case errors.Is(err, ErrConflict) || refused(err):
 		return c.broker.Publish(c.ctx, part)
+	case err != nil: // its answer may be lost, or the disk is full
+		return failed(len(part), err)
 	}
 	results := make([]Result, len(part))
 	for i := range results {
