@@ -56,7 +56,7 @@ func (c *cache) Get(path string) (s state, ok bool) {
 	return c.nodes[at].state.unpack(), true
 }
 
-// Add remembers an entity's state. A digest is 32 hex digits, none or erasedDigest: decodeState and events.FromMessage see to that.
+// Add remembers an entity's state. A digest is 32 hex digits, none or erasedDigest, which parseDigest sees to.
 func (c *cache) Add(path string, s state) {
 	key := c.key(path)
 	at, ok := c.places[key]

@@ -119,15 +119,10 @@ func (l logged) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// fillIndex leaves no room for an entry in STATE, which has no reader yet: updating a stream beside its readers races inside nats-server
-// 2.15.2. It gives what makes room again.
-func fillIndex(t *testing.T, dir string) (makeRoom func()) {
+// jetStream reaches a server past everything that Parley does.
+func jetStream(t testing.TB, url string) jetstream.JetStream {
 	t.Helper()
-	address, err := os.ReadFile(filepath.Join(dir, "address"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(string(address))
+	nc, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +131,18 @@ func fillIndex(t *testing.T, dir string) (makeRoom func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return js
+}
+
+// fillIndex leaves no room for an entry in STATE, which has no reader yet: updating a stream beside its readers races inside nats-server
+// 2.15.2. It gives what makes room again.
+func fillIndex(t *testing.T, dir string) (makeRoom func()) {
+	t.Helper()
+	address, err := os.ReadFile(filepath.Join(dir, "address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := jetStream(t, string(address))
 	s, err := js.Stream(t.Context(), broker.State)
 	if err != nil {
 		t.Fatal(err)

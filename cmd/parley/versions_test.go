@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/parley-stream/parley/cmd/internal/app"
@@ -148,18 +147,11 @@ func TestAnOlderVersionBesideThisOneLosesNothingAndDoublesNothing(t *testing.T) 
 // retention is how long a stream keeps what it holds.
 func retention(t testing.TB, url, stream string) time.Duration {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	s, err := jetStream(t, url).Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	var info struct {
-		Config struct {
-			MaxAge time.Duration `json:"max_age"`
-		}
-	}
-	ask(t, nc, "$JS.API.STREAM.INFO."+stream, struct{}{}, &info)
-	return info.Config.MaxAge
+	return s.CachedInfo().Config.MaxAge
 }
 
 // digests are those of each entity's revisions.
@@ -224,16 +216,7 @@ func (w *world) wantAsIs(t testing.TB, has files, older, newer map[string]map[ui
 func copyKey(t testing.TB, from, to string) {
 	t.Helper()
 	bucket := func(url string) jetstream.KeyValue {
-		nc, err := nats.Connect(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(nc.Close)
-		js, err := jetstream.New(nc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		kv, err := js.KeyValue(t.Context(), broker.ErasedBucket)
+		kv, err := jetStream(t, url).KeyValue(t.Context(), broker.ErasedBucket)
 		if err != nil {
 			t.Fatal(err)
 		}

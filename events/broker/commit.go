@@ -23,7 +23,7 @@ type Committer struct {
 // commit is what one caller waits for.
 type commit struct {
 	messages []Message
-	results  []Result // of the first messages; as many as there are, when done
+	results  []Result // when done is closed
 	done     chan struct{}
 }
 

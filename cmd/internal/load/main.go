@@ -31,7 +31,7 @@ type cli struct {
 
 type fanoutCmd struct {
 	Records int      `default:"200000" help:"Records (${default}), 2 KiB each."`
-	Rounds  int      `default:"5" help:"How often everything is measured, in turn; the medians are shown (${default})."`
+	Rounds  int      `default:"3" help:"How often everything is measured, in turn, two sinks together forth and back; the medians are shown (${default})."`
 	Part    []string `default:"together,formats" enum:"together,formats" help:"What is measured: two sinks together, without and with a third; each kind of sink and format (${default})."`
 }
 

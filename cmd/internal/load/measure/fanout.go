@@ -94,7 +94,7 @@ func pairs(measured [][]Figure) (all []Pairs) {
 	return all
 }
 
-// beside measures the two once beside each third. Every other round goes backwards: what grows or fades meanwhile meets the first as it meets the last.
+// beside measures the two beside each third, forth and back: what grows or fades meanwhile meets the first as it meets the last.
 func (p *pipeline) beside(ctx context.Context, round int) ([]Figure, error) {
 	peer, err := p.peer(ctx)
 	if err != nil {
@@ -105,17 +105,16 @@ func (p *pipeline) beside(ctx context.Context, round int) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The dead one is always next to none: it is what they are compared for.
+	// The dead one is next to none: it is what they are compared for.
 	thirds := []struct{ stage, url string }{{thirdNone, ""}, {thirdDead, "http://" + dead + "/hook?mode=batch"}, {thirdAlive, peer.address + "/hook?mode=batch"}}
 	figures := make([]Figure, len(thirds))
-	for i := range thirds {
-		at := i
-		if round%2 == 1 {
-			at = len(thirds) - 1 - i
-		}
-		if figures[at], err = p.two(ctx, thirds[at].stage, thirds[at].url, fmt.Sprint("r", round, "t", at)); err != nil {
+	for i := range 2 * len(thirds) {
+		at := min(i, 2*len(thirds)-1-i)
+		f, err := p.two(ctx, thirds[at].stage, thirds[at].url, fmt.Sprint("r", round, "n", i))
+		if err != nil {
 			return nil, err
 		}
+		figures[at] = figures[at].and(f)
 	}
 	figures[1], figures[2] = figures[1].of(figures[0]), figures[2].of(figures[0])
 	return figures, nil

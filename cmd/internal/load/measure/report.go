@@ -96,6 +96,15 @@ func figure(stage string, records int, took time.Duration, own, server usage) Fi
 	}
 }
 
+// and is a stage that was measured once more; nothing and a stage is that stage.
+func (f Figure) and(g Figure) Figure {
+	records, more := float64(f.Records), float64(g.Records)
+	g.Own, g.Server = (f.Own*records+g.Own*more)/(records+more), (f.Server*records+g.Server*more)/(records+more)
+	g.Records, g.Seconds, g.PeakMiB = f.Records+g.Records, f.Seconds+g.Seconds, max(f.PeakMiB, g.PeakMiB)
+	g.PerSecond = float64(g.Records) / g.Seconds
+	return g
+}
+
 // of compares a stage with its ceiling.
 func (f Figure) of(ceiling Figure) Figure {
 	if f.Stage == ceiling.Stage || ceiling.PerSecond == 0 {
