@@ -87,6 +87,7 @@ type Broker struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	refusals refusals
+	pace     pace
 }
 
 // Open starts or reaches the server. It does not create anything: see Provision.

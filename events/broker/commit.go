@@ -7,8 +7,8 @@ import (
 )
 
 // Committer stores the messages of several callers in one stream together: what is given while a batch is on its way goes with the next, whoever
-// gave it. A batch costs the server as much as a hundred messages and some syncs to the disk, however few are in it; one for all is what a
-// database calls a group commit. It may be used by any number of goroutines.
+// gave it. An atomic batch costs the server 3 to 4 ms however few are in it; one for all is what a database calls a group commit. It may be used by
+// any number of goroutines.
 type Committer struct {
 	broker *Broker
 	ctx    context.Context
@@ -105,7 +105,7 @@ func (c *Committer) next() (commits []*commit) {
 	return commits
 }
 
-// store stores messages in atomic batches where that is cheaper than one by one. A refused batch stores nothing and does not say which message it
+// store stores messages in atomic batches where that is quicker than one by one. A refused batch stores nothing and does not say which message it
 // is about: then each is sent by itself, and only that one is refused.
 func (c *Committer) store(messages []Message) (results []Result) {
 	for len(messages) > 0 {
@@ -117,9 +117,15 @@ func (c *Committer) store(messages []Message) (results []Result) {
 }
 
 func (c *Committer) storePart(part []Message) []Result {
-	if len(part) < c.broker.atomicFrom() {
-		return c.broker.Publish(c.ctx, part)
+	alone := c.broker.alone(len(part))
+	results := c.broker.Publish(c.ctx, part[:alone])
+	if alone == len(part) {
+		return results
 	}
+	return append(results, c.storeAtOnce(part[alone:])...)
+}
+
+func (c *Committer) storeAtOnce(part []Message) []Result {
 	first, err := c.broker.PublishAtomic(c.ctx, part)
 	switch {
 	case errors.Is(err, ErrConflict) || refused(err):

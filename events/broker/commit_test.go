@@ -104,6 +104,7 @@ func TestOfCommitsThatGoTogetherOnlyWhatIsRefusedIsMissing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := open(t, broker.Options{})
+			broker.SyncsEach(b) // so that they are an atomic batch
 			publish(t, b, event("known"))
 			c := committer(t, b)
 			release := broker.Hold(c)
@@ -164,6 +165,7 @@ func TestACommitWhoseAnswerIsLostIsNotTakenForRefused(t *testing.T) {
 			t.Parallel()
 			server := startExternal(t)
 			b := server.connect(t)
+			broker.SyncsEach(b)
 			c := committer(t, b)
 			messages := eventsOf("x", n)
 			wantStored(t, b, messages[:1], c.Commit(t.Context(), messages[:1]))

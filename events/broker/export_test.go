@@ -39,3 +39,26 @@ func Together(c *Committer, commits ...[]Message) (counts []int) {
 	}
 	return counts
 }
+
+// Pace learns what a message costs that is stored by itself.
+type Pace struct{ pace }
+
+func (p *Pace) Note(n int, took time.Duration) { p.note(n, took) }
+func (p *Pace) Alone(n int) int                { return p.alone(n) }
+
+// SyncsEach has a broker take its server for one that syncs its disk for each message.
+func SyncsEach(b *Broker) {
+	for range paceWindow {
+		b.pace.note(leastSample, leastSample*time.Millisecond)
+	}
+}
+
+// Measured is how many times the broker has measured its server.
+func Measured(b *Broker) int {
+	b.pace.mu.Lock()
+	defer b.pace.mu.Unlock()
+	return len(b.pace.each)
+}
+
+// Alone tells how many of n messages are stored one by one by a cluster's client that has measured nothing.
+func Alone(replicas, n int) int { return (&Broker{options: Options{Replicas: replicas}}).alone(n) }

@@ -62,10 +62,11 @@ func TestAPipelineOutlivesItsServer(t *testing.T) {
 
 func TestAMessageWhoseAnswerWasLostIsStoredOnce(t *testing.T) {
 	t.Parallel()
-	for name, count := range map[string]int{"as a batch": 100, "each alone": 10} {
+	for name, count := range map[string]int{"as a batch": 100, "each alone": 3} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			near, far, p := bothEnds(t)
+			broker.SyncsEach(far) // so that a hundred are a batch
 			out := far.Pipeline(t.Context())
 			for n := range count {
 				if err := out.Send(record(n)); err != nil {
@@ -89,10 +90,11 @@ func TestAMessageWhoseAnswerWasLostIsStoredOnce(t *testing.T) {
 
 func TestAMessageThatWasLostOnItsWayIsSentAgain(t *testing.T) {
 	t.Parallel()
-	for name, count := range map[string]int{"as a batch": 100, "each alone": 10} {
+	for name, count := range map[string]int{"as a batch": 100, "each alone": 3} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			near, far, p := bothEnds(t)
+			broker.SyncsEach(far) // so that a hundred are a batch
 			p.silence()
 			done := make(chan error, 1)
 			go func() { done <- sendAll(far.Pipeline(t.Context()), count) }()

@@ -55,6 +55,7 @@ func about(messages []Message) func(subject string) bool {
 }
 
 func (b *Broker) publish(ctx context.Context, messages []Message) []Result {
+	began := time.Now()
 	results := make([]Result, len(messages))
 	futures := make([]jetstream.PubAckFuture, len(messages))
 	done := 0
@@ -69,6 +70,9 @@ func (b *Broker) publish(ctx context.Context, messages []Message) []Result {
 	}
 	for ; done < len(messages); done++ {
 		results[done].await(ctx, futures[done])
+	}
+	if !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
+		b.pace.note(len(messages), time.Since(began))
 	}
 	return results
 }
@@ -138,19 +142,6 @@ func (b *Broker) publishAtomic(ctx context.Context, messages []Message) (first u
 		}
 	}
 	return first - uint64(last), nil
-}
-
-// atomicFrom gives the number of messages from which an atomic batch is cheaper than pipelining. A server alone makes a store on its disk for each
-// batch, which costs it as much as a hundred messages, or as some syncs to the disk, of which a batch needs one and pipelined messages one each.
-// Replicated, it holds the batch in memory, and agrees upon it once instead of once for each message: measured, that is even at twenty.
-func (b *Broker) atomicFrom() int {
-	switch syncsEach := b.embedded != nil && b.options.SyncInterval == 0; {
-	case syncsEach:
-		return 4
-	case b.options.Replicas > 1:
-		return 16
-	}
-	return 100
 }
 
 // commit sends the last message of a batch and gives its sequence.
@@ -264,16 +255,26 @@ func (p *Pipeline) land() error {
 	return err
 }
 
-// publish stores a batch: as one if it can be, else each message for itself.
+// publish stores a batch: as one if that is quicker, else each message for itself.
 func (p *Pipeline) publish(batch []Message) error {
+	alone := p.broker.alone(len(batch))
+	if err := p.publishEach(batch[:alone]); err != nil || alone == len(batch) {
+		return err
+	}
+	batch = batch[alone:]
 	if err := p.broker.awaitServer(p.ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	if len(batch) >= p.broker.atomicFrom() {
-		if _, err := p.broker.PublishAtomic(p.ctx, batch); err == nil {
-			return nil
-		}
-		// Nothing is known of a batch whose answer was lost; of what it stored, the ids are.
+	if _, err := p.broker.PublishAtomic(p.ctx, batch); err == nil {
+		return nil
+	}
+	// Nothing is known of a batch whose answer was lost; of what it stored, the ids are.
+	return p.publishEach(batch)
+}
+
+func (p *Pipeline) publishEach(batch []Message) error {
+	if len(batch) == 0 {
+		return nil
 	}
 	for attempt := 0; ; attempt++ {
 		if err := p.broker.awaitServer(p.ctx); err != nil {
