@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,11 +91,33 @@ func (c *cluster) start(t testing.TB, n *node) {
 	for _, other := range c.nodes {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", other.route))
 	}
-	n.process = exec.Command(c.binary, "-c", filepath.Join(n.dir, "cluster.conf"), "--name", n.name, "-a", "127.0.0.1", "-p", fmt.Sprint(n.port),
+	n.process = exec.Command(c.binary, "-c", filepath.Join(n.dir, "cluster.conf"), "-a", "127.0.0.1", "-p", fmt.Sprint(n.port),
 		"-m", fmt.Sprint(n.http), "--cluster", fmt.Sprintf("nats://127.0.0.1:%d", n.route), "--routes", strings.Join(routes, ","), "-l", n.log)
 	n.process.Stderr = os.Stderr // what is wrong before there is a log
+	n.process.Env = append(os.Environ(), "NATS_NAME="+n.name)
 	if err := n.process.Start(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// reload has every node read its configuration again, as after identities were made anew.
+func (c *cluster) reload(t testing.TB) {
+	t.Helper()
+	for _, n := range c.nodes {
+		if err := n.process.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range c.nodes {
+		for deadline := time.Now().Add(time.Minute); ; <-time.After(50 * time.Millisecond) {
+			content, _ := os.ReadFile(n.log)
+			if bytes.Contains(content, []byte("Reloaded server configuration")) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s did not reload its configuration: %s", n.name, c.logs())
+			}
+		}
 	}
 }
 
@@ -257,6 +280,7 @@ func TestAClusterThatIsKilledLosesNothingAndDoublesNothing(t *testing.T) {
 	p := watchPauses(ctx, probe)
 
 	leader := c.whole(t, operator.Conn)
+	c.reload(t)
 	leader.kill() // the leader
 	p.over(t)
 	w.change(t, "livechat", 3)

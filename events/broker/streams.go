@@ -110,16 +110,18 @@ func (b *Broker) withStream(ctx context.Context, name, subject string, do func(c
 }
 
 // Provisioned waits until what Provision makes is there, because a process that was just started may be at it; ErrEmpty if it still is not
-// when the patience or the context ends.
+// when the patience or the context ends. A server that does not say, as while a cluster has no leader, is another error.
 func (b *Broker) Provisioned(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
+	for missing := false; ; {
 		_, err := b.stream(ctx, "OBJ_"+ObjectsBucket) // the last that is made
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		notThere := errors.Is(err, jetstream.ErrStreamNotFound)
+		missing = missing || notThere
+		if !missing || ctx.Err() == nil && !notThere {
 			return fmt.Errorf("stream of %s: %w", ObjectsBucket, err)
 		}
 		select {

@@ -452,6 +452,12 @@ func TestWhoComesTooEarlyWaitsForTheStreamsOfAProcessThatHasJustStarted(t *testi
 	if err := b.Provisioned(t.Context(), 300*time.Millisecond); !errors.Is(err, broker.ErrEmpty) {
 		t.Errorf("nothing is there: %v; want %v", err, broker.ErrEmpty)
 	}
+	server := startExternal(t)
+	far := server.connect(t)
+	server.stop()
+	if err := far.Provisioned(t.Context(), 300*time.Millisecond); err == nil || errors.Is(err, broker.ErrEmpty) {
+		t.Errorf("a server that does not answer: %v", err)
+	}
 	waited := make(chan error, 1)
 	go func() { waited <- b.Provisioned(t.Context(), time.Minute) }()
 	if err := b.Provision(t.Context()); err != nil {

@@ -119,6 +119,27 @@ func TestEveryLastingServiceOfComposeHasAHealthCheck(t *testing.T) {
 	}
 }
 
+func TestNoContainerOfComposeFillsTheDiskWithItsLog(t *testing.T) {
+	for name, s := range project(t).Services {
+		if lasts := s.Restart == types.RestartPolicyUnlessStopped; lasts && (s.Logging == nil || s.Logging.Driver != "local") {
+			t.Errorf("%s: its log is not rotated", name)
+		}
+	}
+}
+
+// What depends on a service is stopped before it: a sink ends well only while its destinations are there.
+func TestComposeStopsTheSinkBeforeWhatItWritesTo(t *testing.T) {
+	services := project(t).Services
+	for _, destination := range []string{"receiver", "objects", "nats-1", "nats-2", "nats-3"} {
+		if _, ok := services["sink"].DependsOn[destination]; !ok {
+			t.Errorf("%s can be stopped before the sink", destination)
+		}
+	}
+	if init := services["receiver"].Init; init == nil || !*init {
+		t.Error("Python as the first process of a container does not hear SIGTERM")
+	}
+}
+
 // scrape reads prometheus.yml by Prometheus' own parser, and gives its one job.
 func scrape(t *testing.T, content string) (*promconfig.Config, *promconfig.ScrapeConfig) {
 	t.Helper()

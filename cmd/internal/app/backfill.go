@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,8 +32,11 @@ func (a *App) Backfill(ctx context.Context, q BackfillRequest) error {
 		return err
 	}
 	b, err := a.Attach(ctx)
-	if err != nil {
+	if errors.Is(err, broker.ErrEmpty) {
 		return fmt.Errorf("%w\na backfill is read by the pollers of a running Parley: start `parley run`, or `parley poll` beside it", err)
+	}
+	if err != nil {
+		return err
 	}
 	defer b.Close()
 	if err := pollers.Backfill(ctx, b, s, r, q.Again); err != nil {

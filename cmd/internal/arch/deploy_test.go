@@ -38,6 +38,7 @@ type composeFile struct {
 
 type composeService struct {
 	Image       string
+	Entrypoint  []string
 	Command     []string
 	Build       struct{ Context, Dockerfile string }
 	EnvFile     []string `yaml:"env_file"`
@@ -129,11 +130,16 @@ func TestComposeRefersOnlyToFilesOfTheRepository(t *testing.T) {
 func TestComposeRunsEachRole(t *testing.T) {
 	want := map[string]string{
 		"identities": "identities 0", "provision": "provision 0", "vendors": "simulate 0", "poller": "poll 2", "processor": "process 2", "sink": "sink 0", "dashboard": "dashboard 0",
+		"forget": "forget 0",
 	}
 	got := map[string]string{}
 	for name, service := range compose(t).Services {
 		if service.Image == "parley" {
-			got[name] = service.Command[0] + " " + string(rune('0'+service.Deploy.Replicas))
+			command := slices.Concat(service.Entrypoint, service.Command)
+			if len(service.Entrypoint) > 0 {
+				command = command[1:]
+			}
+			got[name] = command[0] + " " + string(rune('0'+service.Deploy.Replicas))
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -199,9 +205,12 @@ func TestEachServiceOfComposeIsConfiguredRight(t *testing.T) {
 			t.Errorf("%s: serves HTTP at %q; the dashboard alone acts", name, a.Config.HTTPAddr)
 		}
 	}
-	// The provisioner reads what is common to sources and sinks.
+	// The provisioner reads what is common to sources and sinks; the eraser looks into sinks.
 	if _, err := config.Load(file.environment(t, "provision", made), config.Kinds{}); err != nil {
 		t.Errorf("provision: %v", err)
+	}
+	if _, err := app.New(file.environment(t, "forget", made), io.Discard, io.Discard); err != nil {
+		t.Errorf("forget: %v", err)
 	}
 }
 
@@ -264,6 +273,7 @@ func TestTheSecretsOfComposeAreMadeOnceAndEachServiceSeesItsOwn(t *testing.T) {
 	}
 	want := map[string]string{
 		"sink": "objects/key webhook/secret", "receiver": "webhook/secret", "objects": "objects/key", "dashboard": "dashboard/token", "grafana": "grafana/password",
+		"forget": "objects/key",
 	}
 	got := map[string]string{}
 	for name, service := range compose(t).Services {
@@ -379,9 +389,13 @@ func TestTheNATSServersOfComposeKeepWhatTheyAcknowledge(t *testing.T) {
 	if err := broker.WriteIdentities(path.Join(dir, "identities")); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("NATS_NAME", "its-name")
 	options, err := server.ProcessConfigFile(path.Join(dir, "cluster.conf"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if options.ServerName != "its-name" {
+		t.Errorf("its name is %q; one that is given by a flag cannot be reloaded", options.ServerName)
 	}
 	if !options.JetStream || !options.SyncAlways || options.MaxPayload != 8<<20 || options.StoreDir != "/data" {
 		t.Errorf("jetstream %v, sync always %v, max payload %d, store %q", options.JetStream, options.SyncAlways, options.MaxPayload, options.StoreDir)
@@ -396,7 +410,7 @@ func TestTheNATSServersOfComposeKeepWhatTheyAcknowledge(t *testing.T) {
 			{"identities", "/etc/nats/identities/nats", "nats"},
 			{name, options.StoreDir, ""},
 		}
-		if route.Hostname() != name || !slices.Equal(service.Volumes, want) || !slices.Equal(service.Command, []string{"-c", "/etc/nats/cluster.conf", "--name", name}) {
+		if route.Hostname() != name || !slices.Equal(service.Volumes, want) || !slices.Equal(service.Command, []string{"-c", "/etc/nats/cluster.conf"}) || service.Environment["NATS_NAME"] != name {
 			t.Errorf("%s: route %s, volumes %q, command %q", name, route, service.Volumes, service.Command)
 		}
 		if version := "nats:" + server.VERSION + "-alpine"; service.Image != version {
@@ -410,7 +424,7 @@ func TestTheNATSServersOfComposeKeepWhatTheyAcknowledge(t *testing.T) {
 
 func TestEachServiceOfComposeHasTheIdentityOfItsRoleAlone(t *testing.T) {
 	want := map[string]string{
-		"provision": broker.RoleProvisioner, "poller": broker.RolePoller, "processor": broker.RoleProcessor, "sink": broker.RoleSink, "dashboard": broker.RoleOperator,
+		"provision": broker.RoleProvisioner, "poller": broker.RolePoller, "processor": broker.RoleProcessor, "sink": broker.RoleSink, "dashboard": broker.RoleOperator, "forget": broker.RoleEraser,
 	}
 	got := map[string]string{}
 	for name, service := range compose(t).Services {
