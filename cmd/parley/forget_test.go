@@ -202,7 +202,7 @@ func TestAForgottenPersonIsInNoStoreAfterEverythingIsReadAgain(t *testing.T) {
 	trial, _ := w.forget(t, email, "--dry-run")
 	erased := trial.entities()
 	canaries := words(t, &before, erased, email)
-	if len(erased) < 3 || len(canaries) < 2 {
+	if len(erased) < 3 || len(canaries) == 0 { // his address is his alone; who else is told of the rest is the simulators' chance
 		t.Fatalf("%d entities and %q: too little to show anything", len(erased), canaries)
 	}
 	data := filepath.Join(w.dir, "data")
