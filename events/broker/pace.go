@@ -39,9 +39,10 @@ const (
 	// sample is how many messages are measured: with fewer, the way to the server counts.
 	sample, leastSample = 64, 16
 	// Of the last paceWindow measurements the quickest is right: a busy machine makes others longer, nothing makes one shorter.
-	paceWindow = 16
+	// A process that has just started is busy.
+	paceWindow, paceAtFirst = 16, 8
 	// paceEvery is after how many atomic batches the first messages of one are measured again.
-	paceEvery = 256
+	paceEvery = 64
 )
 
 // note takes the time of n messages that were stored one by one.
@@ -61,7 +62,7 @@ func (p *pace) note(n int, took time.Duration) {
 func (p *pace) alone(n int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.each) == 0 {
+	if len(p.each) < paceAtFirst {
 		return min(n, sample)
 	}
 	each := slices.Min(p.each)

@@ -22,7 +22,9 @@ func TestABatchIsAtomicFromWhereThatIsQuicker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var p broker.Pace
-			p.Note(50, 50*c.each)
+			for range 8 {
+				p.Note(50, 50*c.each)
+			}
 			if got := p.Alone(c.last); got != c.last {
 				t.Errorf("of %d messages %d go one by one, want all", c.last, got)
 			}
@@ -40,15 +42,21 @@ func TestTheServersPaceIsMeasuredFirstAndNowAndThen(t *testing.T) {
 	if got := []int{p.Alone(10), p.Alone(1000)}; got[0] != 10 || got[1] != 64 {
 		t.Fatalf("before anything is known %v of 10 and of 1000 messages go one by one, want 10 and 64", got)
 	}
+	for range 7 {
+		p.Note(64, 64*time.Millisecond)
+		if got := p.Alone(1000); got != 64 {
+			t.Fatalf("%d of 1000 messages go one by one, want 64: a process that has just started is busy", got)
+		}
+	}
 	for range 2 {
 		p.Note(64, 64*time.Millisecond)
-		for i := range 255 {
+		for i := range 63 {
 			if got := p.Alone(1000); got != 0 {
 				t.Fatalf("batch %d: %d messages go one by one, want none", i, got)
 			}
 		}
 		if got := p.Alone(1000); got != 64 {
-			t.Fatalf("%d of the 256th batch go one by one, want 64", got)
+			t.Fatalf("%d of the 64th batch go one by one, want 64", got)
 		}
 	}
 }
