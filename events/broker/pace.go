@@ -30,11 +30,11 @@ type pace struct {
 }
 
 const (
-	// batchCost is what an atomic batch takes longer than its messages, measured on default and `sync_interval: always` alike.
+	// batchCost is what an atomic batch takes beside its messages: measured, the same by default and with `sync_interval: always`.
 	batchCost = 3500 * time.Microsecond
-	// unsynced is less than any disk takes for a sync, and more than a server takes that makes none: there a batch is never quicker.
+	// A server that takes less than unsynced for a message syncs none, or has a disk so quick that a batch spares it little: all go one by one.
 	unsynced = 100 * time.Microsecond
-	// fewest is for the disk that takes seconds.
+	// fewest are in an atomic batch, however slow the disk.
 	fewest = 4
 	// sample is how many messages are measured: with fewer, the way to the server counts.
 	sample, leastSample = 64, 16

@@ -262,9 +262,6 @@ func (p *Pipeline) publish(batch []Message) error {
 		return err
 	}
 	batch = batch[alone:]
-	if err := p.broker.awaitServer(p.ctx); err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
 	if _, err := p.broker.PublishAtomic(p.ctx, batch); err == nil {
 		return nil
 	}
@@ -272,10 +269,8 @@ func (p *Pipeline) publish(batch []Message) error {
 	return p.publishEach(batch)
 }
 
+// publishEach stores messages one by one, and those again that met a lost server or a full stream. Of none, it waits for the server.
 func (p *Pipeline) publishEach(batch []Message) error {
-	if len(batch) == 0 {
-		return nil
-	}
 	for attempt := 0; ; attempt++ {
 		if err := p.broker.awaitServer(p.ctx); err != nil {
 			return fmt.Errorf("publish: %w", err)

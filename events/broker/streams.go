@@ -116,13 +116,15 @@ func (b *Broker) Provisioned(ctx context.Context, patience time.Duration) error 
 	defer cancel()
 	for missing := false; ; {
 		_, err := b.stream(ctx, "OBJ_"+ObjectsBucket) // the last that is made
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		notThere := errors.Is(err, jetstream.ErrStreamNotFound)
-		missing = missing || notThere
-		if !missing || ctx.Err() == nil && !notThere {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			missing = true
+		case ctx.Err() == nil:
 			return fmt.Errorf("stream of %s: %w", ObjectsBucket, err)
+		case !missing:
+			return fmt.Errorf("NATS does not say whether Parley's streams are there; do enough of its servers run for one to lead? %w", err)
 		}
 		select {
 		case <-ctx.Done():
