@@ -247,19 +247,10 @@ func (w *world) wantAll(t testing.TB, f files) {
 	if len(f.twice) > 0 {
 		t.Errorf("%d events are in the files twice, such as %s", len(f.twice), f.twice[0])
 	}
-	wanted := 0
-	for vendor, ledger := range w.ledgers() {
-		for _, e := range ledger {
-			if e.Malformed {
-				continue
-			}
-			wanted++
-			if f.entities[events.CanonicalID(vendor, vendor, e.Key)] == 0 {
-				t.Errorf("%s %s %q is in no file", vendor, e.Stream, e.Key)
-			}
-		}
+	for _, entity := range w.missing(f) {
+		t.Errorf("%s is in no file", entity)
 	}
-	if wanted == 0 || len(f.entities) != wanted {
+	if wanted := w.wanted(); wanted == 0 || len(f.entities) != wanted {
 		t.Errorf("%d entities in the files, %d at the vendors", len(f.entities), wanted)
 	}
 	count := 0
@@ -269,6 +260,18 @@ func (w *world) wantAll(t testing.TB, f files) {
 	if count != len(f.events) {
 		t.Errorf("%d events and revisions up to %d: there are gaps", len(f.events), count)
 	}
+}
+
+// missing are the entities that a vendor has and no file.
+func (w *world) missing(f files) (all []string) {
+	for vendor, ledger := range w.ledgers() {
+		for _, e := range ledger {
+			if !e.Malformed && f.entities[events.CanonicalID(vendor, vendor, e.Key)] == 0 {
+				all = append(all, fmt.Sprintf("%s %s %q", vendor, e.Stream, e.Key))
+			}
+		}
+	}
+	return all
 }
 
 func TestASecondRunAddsNothingAndChangesComeAsRevisionTwo(t *testing.T) {

@@ -38,11 +38,12 @@ func TestUnderAPolicyNoVisitorIsSeenInAnyOutput(t *testing.T) {
 	}
 	w.waitForServer(t)
 	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(200 * time.Millisecond) {
-		if f := w.readFiles(t); len(f.entities) >= w.wanted() {
+		missing := w.missing(w.readFiles(t))
+		if len(missing) == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the files are not whole within two minutes")
+			t.Fatalf("after two minutes %d entities are in no file, such as %s", len(missing), missing[0])
 		}
 	}
 	said := map[string]string{}
