@@ -133,17 +133,37 @@ func (p *page) sees(t *testing.T, text string) {
 // click presses what a selector finds, as a mouse does.
 func (p *page) click(t *testing.T, selector string) {
 	t.Helper()
-	p.holds(t, fmt.Sprintf("document.querySelector(%q)", selector))
-	p.do(t, chromedp.Click(chromedp.CSS(selector)))
+	p.clickOn(t, fmt.Sprintf("document.querySelector(%q)", selector))
 }
 
 // press clicks the button with this text.
 func (p *page) press(t *testing.T, text string) {
 	t.Helper()
-	find := fmt.Sprintf("[...document.querySelectorAll('dialog[open] button, button')].find((b) => b.textContent.trim() === %q && !b.disabled)", text)
+	p.clickOn(t, button(text))
+}
+
+// button is the script that finds the button with this text; of an open dialog first.
+func button(text string) string {
+	return fmt.Sprintf("[...document.querySelectorAll('dialog[open] button, button')].find((b) => b.textContent.trim() === %q && !b.disabled)", text)
+}
+
+func (p *page) clickOn(t *testing.T, find string) {
+	t.Helper()
+	x, y := p.at(t, find)
+	p.do(t, chromedp.MouseClickXY(x, y))
+}
+
+// at scrolls to what a script finds, and tells its middle, both at once: a view that is drawn anew replaces what it shows.
+func (p *page) at(t *testing.T, find string) (x, y float64) {
+	t.Helper()
 	p.holds(t, find)
-	eval[bool](t, p, fmt.Sprintf("(() => { const b = %s; document.querySelectorAll('[data-test]').forEach((e) => e.removeAttribute('data-test')); b.setAttribute('data-test', ''); return true; })()", find))
-	p.click(t, "[data-test]")
+	middle := eval[[2]float64](t, p, fmt.Sprintf(`(() => {
+		const e = %s;
+		e.scrollIntoView({ block: 'center', inline: 'center', behavior: 'instant' });
+		const r = e.getBoundingClientRect();
+		return [r.x + r.width / 2, r.y + r.height / 2];
+	})()`, find))
+	return middle[0], middle[1]
 }
 
 func (p *page) picture(t *testing.T, name string) {
@@ -349,6 +369,22 @@ func TestAPersonClicksThroughEveryView(t *testing.T) {
 	if text := p.text(t); strings.Contains(text, personName) || strings.Contains(text, personText) {
 		t.Errorf("who has signed out sees a person:\n%s", text)
 	}
+}
+
+// A click is lost when its button is replaced between the press and the release: a view waits with what it has read.
+func TestAClickSurvivesThatItsViewIsReadAnew(t *testing.T) {
+	b := signed(t)
+	p := openPage(t, b.server.URL)
+	p.open(t, "/", "Not processed yet")
+	p.signIn(t)
+	x, y := p.at(t, button("Pause"))
+	reads := "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/api/overview') && e.responseEnd).length"
+	before := eval[int](t, p, reads)
+	p.do(t, chromedp.MouseEvent(chromedp.MousePressed, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	p.holds(t, fmt.Sprintf("%s > %d", reads, before))
+	p.do(t, chromedp.MouseEvent(chromedp.MouseReleased, x, y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	p.sees(t, "is paused; its backlog waits")
+	p.holds(t, button("Resume")) // what waited is drawn
 }
 
 func TestWithoutATokenEveryActionIsOffAndTheFactsAreThere(t *testing.T) {

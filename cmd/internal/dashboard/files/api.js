@@ -12,10 +12,26 @@ async function ask(path, options) {
   throw Object.assign(new Error(text), { status: answer.status });
 }
 
-export function get(path, params, signal) {
+let pressed = null;
+
+/** While a button of the mouse is down what lies under it must stay, or the release hits another element and the click is lost. */
+function holdWhilePressed() {
+  let release = null;
+  addEventListener('pointerdown', (event) => {
+    if (event.button === 0) pressed ??= new Promise((resolve) => { release = resolve; });
+  }, true);
+  const up = () => setTimeout(() => { release?.(); pressed = null; }); // after the click, which follows in the same task
+  for (const event of ['pointerup', 'pointercancel', 'dragend']) addEventListener(event, up, true);
+}
+holdWhilePressed();
+
+/** Reads; the answer, which is drawn, waits for who is just clicking. */
+export async function get(path, params, signal) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params ?? {})) if (value !== undefined && value !== '' && value !== 0) query.set(name, value);
-  return ask(query.size ? `${path}?${query}` : path, { signal });
+  const answer = await ask(query.size ? `${path}?${query}` : path, { signal });
+  await pressed;
+  return answer;
 }
 
 export function post(path, body) {
