@@ -151,7 +151,10 @@ func (b *Broker) connectOptions() ([]nats.Option, error) {
 				log.Warn("the NATS server is lost; waiting for it", "error", err.Error())
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("the NATS server is back") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			b.pace.forget()
+			log.Info("the NATS server is back")
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.refusals.tell(b.identity.role, err)
 			log.Error("NATS refused something", "error", err.Error())

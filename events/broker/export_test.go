@@ -45,10 +45,12 @@ type Pace struct{ pace }
 
 func (p *Pace) Note(n int, took time.Duration) { p.note(n, took) }
 func (p *Pace) Alone(n int) int                { return p.alone(n) }
+func (p *Pace) Forget()                        { p.forget() }
 
 // SyncsEach has a broker take its server for one that syncs its disk for each message.
 func SyncsEach(b *Broker) {
-	for range paceWindow {
+	b.pace.forget()
+	for range samplesAtFirst {
 		b.pace.note(leastSample, leastSample*time.Millisecond)
 	}
 }
@@ -57,7 +59,7 @@ func SyncsEach(b *Broker) {
 func Measured(b *Broker) int {
 	b.pace.mu.Lock()
 	defer b.pace.mu.Unlock()
-	return len(b.pace.each)
+	return b.pace.samples
 }
 
 // Alone tells how many of n messages are stored one by one by a cluster's client that has measured nothing.

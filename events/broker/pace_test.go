@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ func TestABatchIsAtomicFromWhereThatIsQuicker(t *testing.T) {
 		last, atomic int // the last count of messages that go one by one, and the first that go at once
 	}{
 		"no sync":            {40 * time.Microsecond, 1000, 0},
+		"no sync, and busy":  {149 * time.Microsecond, 1000, 0},
 		"a sync, very quick": {175 * time.Microsecond, 19, 20},
 		"a sync, quick":      {250 * time.Microsecond, 13, 14},
 		"a sync, slow":       {800 * time.Microsecond, 3, 4},
@@ -48,15 +50,28 @@ func TestTheServersPaceIsMeasuredFirstAndNowAndThen(t *testing.T) {
 			t.Fatalf("%d of 1000 messages go one by one, want 64: a process that has just started is busy", got)
 		}
 	}
-	for range 2 {
-		p.Note(64, 64*time.Millisecond)
-		for i := range 63 {
+	p.Note(64, 64*time.Millisecond)
+	for _, pause := range []int{8, 16, 32, 64, 128, 256, 512, 1024, 1024} {
+		for i := range pause {
 			if got := p.Alone(1000); got != 0 {
-				t.Fatalf("batch %d: %d messages go one by one, want none", i, got)
+				t.Fatalf("batch %d of %d: %d messages go one by one, want none", i, pause, got)
 			}
 		}
 		if got := p.Alone(1000); got != 64 {
-			t.Fatalf("%d of the 64th batch go one by one, want 64", got)
+			t.Fatalf("after %d batches %d go one by one, want 64", pause, got)
+		}
+	}
+}
+
+// The way to the server is long where the machine is full: only a larger sample tells what a message costs.
+func TestASampleIsAsLargeAsTheServersPaceAllows(t *testing.T) {
+	t.Parallel()
+	var p broker.Pace
+	for each, want := range map[time.Duration]int{time.Millisecond: 64, 400 * time.Microsecond: 256} {
+		p.Forget()
+		p.Note(64, 64*each)
+		if got := p.Alone(1000); got != want {
+			t.Errorf("at %v for a message %d are measured, want %d", each, got, want)
 		}
 	}
 }
@@ -71,16 +86,22 @@ func TestAClustersBatchesAreAtomicFromSixteenUnmeasured(t *testing.T) {
 func TestABusyHourDoesNotHideTheServersPace(t *testing.T) {
 	t.Parallel()
 	var p broker.Pace
-	for range 8 {
-		p.Note(64, 64*40*time.Microsecond)
-		p.Note(64, 64*2*time.Millisecond)
+	note := func(each time.Duration, times int) {
+		for range times {
+			p.Note(64, 64*each)
+		}
 	}
+	note(2*time.Millisecond, 20)
+	if got := p.Alone(1000); got != 0 {
+		t.Fatalf("%d of 1000 go one by one, want none", got)
+	}
+	note(40*time.Microsecond, 1)
+	note(2*time.Millisecond, 1000)
 	if got := p.Alone(1000); got != 1000 {
 		t.Errorf("%d of 1000 go one by one, want all", got)
 	}
-	for range 16 { // it is another server now
-		p.Note(64, 64*2*time.Millisecond)
-	}
+	p.Forget() // it is another server now
+	note(2*time.Millisecond, 8)
 	if got := p.Alone(1000); got != 0 {
 		t.Errorf("%d of 1000 go one by one, want none", got)
 	}
@@ -107,4 +128,32 @@ func TestABatchThatMeasuresIsStoredWhole(t *testing.T) {
 	if got := broker.Measured(b); got != measured {
 		t.Errorf("measured again at once")
 	}
+}
+
+func TestWhatWasStoredBeforeTellsNoPace(t *testing.T) {
+	t.Parallel()
+	b := open(t, broker.Options{})
+	messages := records(20)
+	for i := range messages {
+		messages[i].Header = map[string][]string{broker.HeaderMsgID: {strconv.Itoa(i)}}
+	}
+	publish(t, b, messages...)
+	for i, result := range b.Publish(t.Context(), messages) {
+		if result.Err != nil || !result.Duplicate {
+			t.Fatalf("message %d: %+v, want a duplicate", i, result)
+		}
+	}
+	if got := broker.Measured(b); got != 1 {
+		t.Errorf("measured %d times, want once: no disk is synced for what is there", got)
+	}
+}
+
+func TestAServerThatIsBackIsMeasuredAnew(t *testing.T) {
+	t.Parallel()
+	server := startExternal(t)
+	b := server.connect(t)
+	broker.SyncsEach(b)
+	server.stop()
+	server.start(t)
+	eventually(t, "what was measured is forgotten", func() bool { return broker.Measured(b) == 0 })
 }

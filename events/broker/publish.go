@@ -71,7 +71,7 @@ func (b *Broker) publish(ctx context.Context, messages []Message) []Result {
 	for ; done < len(messages); done++ {
 		results[done].await(ctx, futures[done])
 	}
-	if !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
+	if !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil || r.Duplicate }) {
 		b.pace.note(len(messages), time.Since(began))
 	}
 	return results
