@@ -73,8 +73,9 @@ func (p *pace) alone(n int) int {
 	if p.each < unsynced || n < max(int(batchCost/p.each), fewest) {
 		return n
 	}
-	if p.batches++; p.batches > max(p.pause, firstPause) {
-		p.batches, p.pause = 0, min(2*max(p.pause, firstPause), longestPause)
+	pause := max(p.pause, firstPause)
+	if p.batches++; p.batches > pause {
+		p.batches, p.pause = 0, min(2*pause, longestPause)
 		return min(n, p.sample())
 	}
 	return 0
