@@ -143,12 +143,11 @@ func isHTML(s string) bool {
 	if len(s) > maxText {
 		return false
 	}
-	if hasEntity(s) {
-		return true
-	}
-	if !hasTag(s) {
-		return false
-	}
+	return hasEntity(s) || mayBeMarkup(s) && isMarkedUp(s)
+}
+
+// isMarkedUp reads a text as HTML to tell whether it is any.
+func isMarkedUp(s string) bool {
 	opened := map[atom.Atom]bool{}
 	z := html.NewTokenizer(strings.NewReader(s))
 	for {
@@ -173,19 +172,27 @@ func isHTML(s string) bool {
 	}
 }
 
-// hasTag tells whether something looks like a tag at all: most text with a < in it is not worth a tokenizer.
-func hasTag(s string) bool {
+// mayBeMarkup tells whether anything looks like the start tag of a known element: most text with a < in it is not worth a tokenizer.
+func mayBeMarkup(s string) bool {
 	for {
 		i := strings.IndexByte(s, '<')
 		if i < 0 {
 			return false
 		}
-		s = strings.TrimPrefix(s[i+1:], "/")
-		if s != "" && (s[0]|0x20 >= 'a' && s[0]|0x20 <= 'z') {
-			return strings.IndexByte(s, '>') >= 0
+		s = s[i+1:]
+		tag, _, _ := strings.Cut(s[:min(len(s), longTag)], ">")
+		name := tag
+		if i := strings.IndexAny(tag, " \t\r\n\f/"); i >= 0 {
+			name = tag[:i]
+		}
+		if known := atom.Lookup([]byte(strings.ToLower(name))); known != 0 && (len(tag) == longTag || isMarkup(known, tag)) {
+			return true
 		}
 	}
 }
+
+// longTag is for how long a tag the tokenizer is asked in any case, so that of many < each costs little.
+const longTag = 256
 
 func tagName(z *html.Tokenizer) atom.Atom {
 	name, _ := z.TagName()

@@ -141,6 +141,20 @@ func FuzzNoTextDoesHarm(f *testing.F) {
 	})
 }
 
+// FuzzNothingThatIsMarkupIsTakenForText compares the quick look with the tokenizer that it saves.
+func FuzzNothingThatIsMarkupIsTakenForText(f *testing.F) {
+	for _, seed := range []string{
+		"<p>", "a <S or L> b", "<B\fx=1>y</b>", `<a title=">" x>y</a>`, "<i/>z</i>", "<x <b>y</b>", "</b><b", "<b " + strings.Repeat(" ", 300) + "x=1>y</b>", "<br", "<a x>y</a>", "<Å><hr>",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if content.IsMarkedUp(text) && !content.MayBeMarkup(text) {
+			t.Errorf("%q is HTML and looks like none", text)
+		}
+	})
+}
+
 func ExampleText() {
 	fmt.Println(content.Text(`Look at <a href="https://shop.example/teak">our chairs</a>,<br>Tom &amp; Co.`))
 	// Output:

@@ -5,8 +5,24 @@ import (
 	"strings"
 )
 
-// space is XML's white space.
-const space = " \t\r\n"
+// isSpace tells XML's white space.
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
+func trim(s string) string { return trimRight(trimLeft(s)) }
+
+func trimLeft(s string) string {
+	for s != "" && isSpace(s[0]) {
+		s = s[1:]
+	}
+	return s
+}
+
+func trimRight(s string) string {
+	for s != "" && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
 // element is an XML element with its content in order.
 type element struct {
@@ -36,13 +52,13 @@ func (e *element) children() iter.Seq[*element] {
 // text is the element's own text, trimmed.
 func (e *element) text() string {
 	if len(e.content) == 1 {
-		return strings.Trim(e.content[0].text, space)
+		return trim(e.content[0].text)
 	}
 	var b strings.Builder
 	for _, part := range e.content {
 		b.WriteString(part.text)
 	}
-	return strings.Trim(b.String(), space)
+	return trim(b.String())
 }
 
 // allText is the element's text with that of the elements in it, trimmed.
@@ -52,7 +68,7 @@ func (e *element) allText() string {
 	}
 	var b strings.Builder
 	e.writeText(&b)
-	return strings.Trim(b.String(), space)
+	return trim(b.String())
 }
 
 func (e *element) writeText(b *strings.Builder) {
@@ -104,28 +120,31 @@ func (e *element) value() any {
 	if e.plain() {
 		return text
 	}
-	object := map[string]any{}
+	var object map[string]any
 	for _, a := range e.attributes {
 		if a.value != "" {
-			merge(object, "@"+a.name, a.value)
+			object = merge(object, "@"+a.name, a.value)
 		}
 	}
 	for child := range e.children() {
 		if value := child.value(); value != "" {
-			merge(object, child.name, value)
+			object = merge(object, child.name, value)
 		}
 	}
 	if text != "" {
-		object["#text"] = text
+		object = merge(object, "#text", text)
 	}
-	if len(object) == 0 {
+	if object == nil {
 		return ""
 	}
 	return object
 }
 
-// merge adds a value that is no list; values of one name are a list.
-func merge(object map[string]any, name string, value any) {
+// merge adds a value that is no list to an object, which it makes when there is none; values of one name are a list.
+func merge(object map[string]any, name string, value any) map[string]any {
+	if object == nil {
+		object = make(map[string]any)
+	}
 	switch there := object[name].(type) {
 	case nil:
 		object[name] = value
@@ -134,4 +153,5 @@ func merge(object map[string]any, name string, value any) {
 	default:
 		object[name] = []any{there, value}
 	}
+	return object
 }

@@ -34,6 +34,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -43,11 +44,16 @@ import (
 
 // New makes the normaliser. It remembers the time zones that it has loaded, and nothing else.
 func New() processors.Normalizer {
-	zones := &zones{}
-	return func(record *events.Record) (events.Entity, error) { return normalize(record, zones) }
+	n := &normalizer{parsers: sync.Pool{New: func() any { return &parser{} }}}
+	return n.normalize
 }
 
-func normalize(record *events.Record, zones *zones) (events.Entity, error) {
+type normalizer struct {
+	zones   zones
+	parsers sync.Pool
+}
+
+func (n *normalizer) normalize(record *events.Record) (events.Entity, error) {
 	if body, over := record.Oversize(); over {
 		return nil, fmt.Errorf("chat: its %d bytes exceed the limit", body.Size)
 	}
@@ -65,7 +71,10 @@ func normalize(record *events.Record, zones *zones) (events.Entity, error) {
 	if !valid {
 		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
 	}
-	root, err := parse(string(body))
+	p := n.parsers.Get().(*parser)
+	defer n.parsers.Put(p)
+	defer p.reset()
+	root, err := p.parse(string(body))
 	if err != nil {
 		return nil, fmt.Errorf("chat: %w", err)
 	}
@@ -74,8 +83,9 @@ func normalize(record *events.Record, zones *zones) (events.Entity, error) {
 	}
 	c := &chat{
 		out:   &events.Conversation{Base: events.NewBase(record), Channel: "chat", Status: "ended"},
-		zone:  zones.load(record.Timezone),
+		zone:  n.zones.load(record.Timezone),
 		email: map[string]bool{},
+		seen:  make([]string, 0, 16),
 	}
 	c.fill(root)
 	if !valid {
@@ -153,10 +163,7 @@ func (c *chat) keep(name string, value any) {
 	if value == "" || value == nil {
 		return
 	}
-	if c.out.Attributes == nil {
-		c.out.Attributes = map[string]any{}
-	}
-	merge(c.out.Attributes, name, value)
+	c.out.Attributes = merge(c.out.Attributes, name, value)
 }
 
 // keepRest keeps what an element holds beside its text.
@@ -237,7 +244,7 @@ func (c *chat) agent(email string) {
 
 func (c *chat) message(e *element) {
 	m := events.Message{ID: strconv.Itoa(len(c.out.Messages)), Type: "message", Text: e.allText()}
-	rest := map[string]any{}
+	var rest map[string]any
 	for _, a := range e.attributes {
 		placed := false
 		switch {
@@ -248,17 +255,15 @@ func (c *chat) message(e *element) {
 			m.At, placed = readTime(a.value, c.zone)
 		}
 		if !placed && a.value != "" {
-			merge(rest, a.name, a.value)
+			rest = merge(rest, a.name, a.value)
 		}
 	}
 	for child := range e.children() {
 		if value := child.value(); value != "" {
-			merge(rest, child.name, value)
+			rest = merge(rest, child.name, value)
 		}
 	}
-	if len(rest) > 0 {
-		m.Attributes = rest
-	}
+	m.Attributes = rest
 	c.out.Messages = append(c.out.Messages, m)
 }
 
@@ -298,10 +303,7 @@ func (c *chat) userinfo(e *element) {
 }
 
 func (c *chat) custom(key, value string) {
-	if c.out.CustomFields == nil {
-		c.out.CustomFields = map[string]any{}
-	}
-	merge(c.out.CustomFields, key, value)
+	c.out.CustomFields = merge(c.out.CustomFields, key, value)
 }
 
 // survey maps <survey context="entry|exit"> of responses; one of another form stays whole.

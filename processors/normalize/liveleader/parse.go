@@ -22,19 +22,57 @@ type parser struct {
 	// parts are the content, so far, of the open elements: that of open[i] begins at from[i].
 	parts []content
 	from  []int
-	// elements and contents are made many at once: a chat has a hundred of either.
-	elements []element
-	contents []content
+	// found are the attributes, so far, of the tag that is read.
+	found []attribute
+	// A tree's parts lie here, and the next document's in the same place.
+	elements   slab[element]
+	contents   slab[content]
+	attributes slab[attribute]
 }
 
+// slab makes values many at once. Where they lie is used again after reset.
+type slab[T any] struct{ used []T }
+
+// slabSize is for a usual chat, which has a hundred elements at most. Of a far larger one nothing is kept.
 const (
-	elementsAtOnce = 32
-	contentsAtOnce = 64
+	slabSize    = 64
+	slabMaximum = 64 * slabSize
 )
 
-// parse reads the one element of a document.
-func parse(document string) (*element, error) {
-	p := &parser{rest: document, parts: make([]content, 0, contentsAtOnce)}
+// keep copies values to where they stay until reset.
+func (s *slab[T]) keep(values ...T) []T {
+	if len(values) > cap(s.used)-len(s.used) {
+		s.used = make([]T, 0, max(slabSize, 2*cap(s.used), len(values)))
+	}
+	begin := len(s.used)
+	s.used = append(s.used, values...)
+	return slices.Clip(s.used[begin:])
+}
+
+func (s *slab[T]) reset() {
+	clear(s.used) // a document is not held by what was read of it
+	if s.used = s.used[:0]; cap(s.used) > slabMaximum {
+		s.used = nil
+	}
+}
+
+// reset forgets a document; the tree that parse gave must not be used any more.
+func (p *parser) reset() {
+	p.elements.reset()
+	p.contents.reset()
+	p.attributes.reset()
+	clear(p.open)
+	clear(p.parts[:cap(p.parts)])
+	clear(p.found[:cap(p.found)])
+	if cap(p.parts) > slabMaximum {
+		p.parts = nil
+	}
+	p.rest, p.root, p.open, p.parts, p.from, p.found = "", nil, p.open[:0], p.parts[:0], p.from[:0], p.found[:0]
+}
+
+// parse reads the one element of a document. It is valid until reset.
+func (p *parser) parse(document string) (*element, error) {
+	p.rest = document
 	for p.rest != "" {
 		text, _, found := strings.Cut(p.rest, "<")
 		p.rest = p.rest[len(text):]
@@ -61,7 +99,7 @@ func (p *parser) addText(text string) error {
 	case text == "":
 	case len(p.open) > 0:
 		p.add(content{text: text})
-	case strings.Trim(text, space) != "":
+	case trim(text) != "":
 		return errors.New("there is text outside the element")
 	}
 	return nil
@@ -105,35 +143,15 @@ func (p *parser) section(opening, closing string) (string, error) {
 
 func (p *parser) endTag() error {
 	name, rest, found := strings.Cut(p.rest[2:], ">")
-	name = strings.TrimRight(name, space)
+	name = trimRight(name)
 	if !found || len(p.open) == 0 || p.open[len(p.open)-1].name != name {
 		return fmt.Errorf("</%s> closes no open element", shorten(name))
 	}
 	last := len(p.open) - 1
-	p.open[last].content = p.keep(p.parts[p.from[last]:])
+	p.open[last].content = p.contents.keep(p.parts[p.from[last]:]...)
 	p.parts = p.parts[:p.from[last]]
 	p.open, p.from, p.rest = p.open[:last], p.from[:last], rest
 	return nil
-}
-
-// keep copies an element's content to where it stays.
-func (p *parser) keep(parts []content) []content {
-	if len(parts) > cap(p.contents)-len(p.contents) {
-		p.contents = make([]content, 0, max(contentsAtOnce, len(parts)))
-	}
-	begin := len(p.contents)
-	p.contents = append(p.contents, parts...)
-	return slices.Clip(p.contents[begin:])
-}
-
-func (p *parser) newElement(name string) *element {
-	if len(p.elements) == 0 {
-		p.elements = make([]element, elementsAtOnce)
-	}
-	e := &p.elements[0]
-	p.elements = p.elements[1:]
-	e.name = name
-	return e
 }
 
 func (p *parser) startTag() error {
@@ -142,7 +160,7 @@ func (p *parser) startTag() error {
 	if name == "" {
 		return errors.New("there is a < that begins no tag")
 	}
-	e := p.newElement(name)
+	e := &p.elements.keep(element{name: name})[0]
 	if len(p.open) > 0 {
 		p.add(content{child: e})
 	} else if p.root == nil {
@@ -150,7 +168,7 @@ func (p *parser) startTag() error {
 	} else {
 		return fmt.Errorf("there is a second element <%s>", shorten(name))
 	}
-	closed, err := p.attributes(e)
+	closed, err := p.tag(e)
 	if err != nil {
 		return fmt.Errorf("<%s>: %w", shorten(name), err)
 	}
@@ -163,29 +181,31 @@ func (p *parser) startTag() error {
 	return nil
 }
 
-// attributes reads up to the tag's end; closed says that the element ends with it.
-func (p *parser) attributes(e *element) (closed bool, err error) {
+// tag reads up to the tag's end; closed says that the element ends with it.
+func (p *parser) tag(e *element) (closed bool, err error) {
+	p.found = p.found[:0]
 	for {
-		p.rest = strings.TrimLeft(p.rest, space)
+		p.rest = trimLeft(p.rest)
 		switch {
-		case strings.HasPrefix(p.rest, ">"):
-			p.rest = p.rest[1:]
-			return false, nil
-		case strings.HasPrefix(p.rest, "/>"):
-			p.rest = p.rest[2:]
-			return true, nil
+		case strings.HasPrefix(p.rest, ">"), strings.HasPrefix(p.rest, "/>"):
+			if len(p.found) > 0 {
+				e.attributes = p.attributes.keep(p.found...)
+			}
+			closed = p.rest[0] == '/'
+			_, p.rest, _ = strings.Cut(p.rest, ">")
+			return closed, nil
 		}
 		name := p.name()
-		p.rest = strings.TrimLeft(p.rest, space)
+		p.rest = trimLeft(p.rest)
 		if name == "" || !strings.HasPrefix(p.rest, "=") {
 			return false, errors.New("an attribute is malformed")
 		}
-		p.rest = strings.TrimLeft(p.rest[1:], space)
+		p.rest = trimLeft(p.rest[1:])
 		value, ok := p.quoted()
 		if !ok {
 			return false, fmt.Errorf("the value of %s is malformed", shorten(name))
 		}
-		e.attributes = append(e.attributes, attribute{name: name, value: value})
+		p.found = append(p.found, attribute{name: name, value: value})
 	}
 }
 

@@ -28,7 +28,7 @@ func (z *zones) load(name string) *time.Location {
 // readTime reads ISO 8601 or DD-MM-YYYYTHH:MM:SSff, either with or without an offset. Exact is false for a text that
 // is no time or did not exist in the zone (the time is then zero), and for one that came twice there (the earlier instant).
 func readTime(text string, zone *time.Location) (at time.Time, exact bool) {
-	s := scanner{rest: strings.Trim(text, space)}
+	s := scanner{rest: trim(text)}
 	wall := s.wall()
 	offset, given := s.offset()
 	switch {
@@ -45,12 +45,18 @@ func readTime(text string, zone *time.Location) (at time.Time, exact bool) {
 	return at, exact
 }
 
+// clockChange is more than any clock was ever changed by.
+const clockChange = 25 * time.Hour
+
 // inZone gives the instant of a wall clock's time, which is in UTC's fields: zero when no clock showed it, the earlier when
 // clocks showed it twice.
 func inZone(wall time.Time, zone *time.Location) (at time.Time, exact bool) {
 	near := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), zone)
-	sides := [3]time.Time{near, near, near}
 	start, end := near.ZoneBounds()
+	if (start.IsZero() || near.Sub(start) > clockChange) && (end.IsZero() || end.Sub(near) > clockChange) {
+		return near.UTC(), true
+	}
+	sides := [3]time.Time{near, near, near}
 	if !start.IsZero() {
 		sides[1] = start.Add(-time.Nanosecond)
 	}
