@@ -100,19 +100,6 @@ func CanonicalID(vendor, source, vendorID string) string {
 	return vendor + ":" + source + ":" + vendorID
 }
 
-// EncodeContent gives the canonical JSON of an entity: struct fields in their
-// declared order, map keys sorted, HTML characters as they are, no trailing
-// newline. Equal entities have equal bytes.
-func EncodeContent(e Entity) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		return nil, fmt.Errorf("encode %s %s: %w", e.Kind(), e.Common().ID, err)
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
-}
-
 // Digest is the digest attribute: the first 32 hex digits of the SHA-256 of
 // canonical content.
 func Digest(content []byte) string {

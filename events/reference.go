@@ -54,7 +54,7 @@ func (r Reference) MarshalJSON() ([]byte, error) {
 			return nil, fmt.Errorf("field %q: every %s has one of its own", name, r.Of)
 		}
 		buf.WriteByte(',')
-		buf.Write(jsonText(name))
+		buf.Write(appendString(buf.AvailableBuffer(), name))
 		buf.WriteByte(':')
 		if err := enc.Encode(r.Fields[name]); err != nil {
 			return nil, fmt.Errorf("field %q: %w", name, err)

@@ -57,26 +57,6 @@ func isJSON(contentType string) bool {
 	return media == "" || media == ContentJSON || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
-// appendString appends a JSON string. Most attribute values are plain ASCII.
-func appendString(dst []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return append(dst, jsonText(s)...)
-		}
-	}
-	return append(append(append(dst, '"'), s...), '"')
-}
-
-// jsonText is the JSON of a string with HTML characters as they are. U+2028 and U+2029, which some
-// readers take for line ends, are escaped.
-func jsonText(s string) []byte {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-}
-
 // ParseStructured reads an event in structured JSON mode. Attributes that Parley does not know become
 // strings, whatever their type; null says that an attribute is not there. The error is Permanent.
 func ParseStructured(b []byte) (Event, error) {
