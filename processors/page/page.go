@@ -136,17 +136,29 @@ func hostOf(u *url.URL) string {
 		return ""
 	}
 	host := strings.TrimSuffix(u.Hostname(), ".")
-	if ip, err := netip.ParseAddr(host); err == nil {
+	if ip, is := byNumber(host); is {
 		return ip.WithZone("").String()
 	}
-	ascii, err := idna.Lookup.ToASCII(host)
-	if err != nil {
-		ascii = strings.ToLower(host) // some hosts in use have an underscore
+	ascii := host
+	if strings.Contains(host, "xn--") || strings.ContainsFunc(host, notInHost) { // another is in its one form
+		var err error
+		if ascii, err = idna.Lookup.ToASCII(host); err != nil {
+			ascii = strings.ToLower(host) // some hosts in use have an underscore
+		}
 	}
 	if ascii == "" || len(ascii) > 253 || strings.ContainsFunc(ascii, notInHost) {
 		return ""
 	}
 	return ascii
+}
+
+// byNumber reads an address by number. Of a name that is none the parser would make an error, which costs more than all else here.
+func byNumber(host string) (netip.Addr, bool) {
+	if host == "" || strings.IndexByte(host, ':') < 0 && (host[len(host)-1] < '0' || host[len(host)-1] > '9') {
+		return netip.Addr{}, false
+	}
+	ip, err := netip.ParseAddr(host)
+	return ip, err == nil
 }
 
 func notInHost(r rune) bool {
@@ -155,7 +167,7 @@ func notInHost(r rune) bool {
 
 // domainOf gives the part of a host that one can register; "" of an address by number and of a suffix itself.
 func domainOf(host string) string {
-	if _, err := netip.ParseAddr(host); err == nil || !strings.Contains(host, ".") {
+	if _, is := byNumber(host); is || !strings.Contains(host, ".") {
 		return ""
 	}
 	domain, err := publicsuffix.EffectiveTLDPlusOne(host)

@@ -72,11 +72,15 @@ func (enricher) Enrich(e events.Entity) error {
 	if c.Metrics == nil {
 		c.Metrics = &events.Timings{}
 	}
-	d := derivation{into: c.Metrics}
+	d := derivation{into: c.Metrics, names: make([]string, 0, 8), figures: make([]float64, 0, 6), numbers: make([]int, 0, 2)}
 	d.times(c)
 	d.lengths(c.Messages)
 	d.counts(c.Messages)
-	if len(d.names) > 0 {
+	switch {
+	case len(d.names) == 0:
+	case c.Metrics.Derived == nil:
+		c.Metrics.Derived = d.names
+	default:
 		c.Metrics.Derived = append(c.Metrics.Derived, d.names...)
 	}
 	return nil
@@ -85,18 +89,23 @@ func (enricher) Enrich(e events.Entity) error {
 type derivation struct {
 	into  *events.Timings
 	names []string
+	// figures and numbers are where the derived ones lie, side by side.
+	figures []float64
+	numbers []int
 }
 
 func (d *derivation) set(name string, field **float64, value float64) {
 	if *field == nil {
-		*field = events.Ptr(math.Round(value*1000) / 1000)
+		d.figures = append(d.figures, math.Round(value*1000)/1000)
+		*field = &d.figures[len(d.figures)-1]
 		d.names = append(d.names, name)
 	}
 }
 
 func (d *derivation) count(name string, field **int, value int) {
 	if *field == nil {
-		*field = events.Ptr(value)
+		d.numbers = append(d.numbers, value)
+		*field = &d.numbers[len(d.numbers)-1]
 		d.names = append(d.names, name)
 	}
 }
@@ -105,7 +114,7 @@ func (d *derivation) times(c *events.Conversation) {
 	turns := turnsOf(c.Messages)
 	var asked, waiting time.Time
 	var reply time.Duration
-	var waits []time.Duration
+	waits := make([]time.Duration, 0, len(turns)/2)
 	var response time.Time
 	for _, t := range turns {
 		switch {
