@@ -33,11 +33,12 @@ func EncodeContent(e Entity) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", e.Kind(), e.Common().ID, err)
 	}
+	own := bytes.Clone(content)
 	if cap(content) <= scratchMax {
 		*room = content
 		scratch.Put(room)
 	}
-	return bytes.Clone(content), nil
+	return own, nil
 }
 
 // appender appends the JSON of an addressable value.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +73,26 @@ func TestNumbersAreWrittenAsEncodingJSONWritesThem(t *testing.T) {
 	for _, n := range numbers {
 		sameAsStandard(t, &events.Conversation{DurationS: &n})
 	}
+}
+
+func TestContentIsItsOwnWhoeverElseWrites(t *testing.T) {
+	var writing sync.WaitGroup
+	for i := range 8 {
+		writing.Go(func() {
+			e := &events.Conversation{Subject: strings.Repeat(string(rune('a'+i)), 2000)}
+			want, err := standard(e)
+			if err != nil {
+				t.Error(err)
+			}
+			for range 2000 {
+				if got, err := events.EncodeContent(e); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%v: another's content: %.80s", err, got)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
 }
 
 // FuzzEncodeContent decodes an entity of each kind and writes it again.
