@@ -84,10 +84,16 @@ func TestContentIsItsOwnWhoeverElseWrites(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
+			before := want
 			for range 2000 {
-				if got, err := events.EncodeContent(e); err != nil || !bytes.Equal(got, want) {
-					t.Errorf("%v: another's content: %.80s", err, got)
+				got, err := events.EncodeContent(e)
+				if err != nil || !bytes.Equal(got, want) || !bytes.Equal(before, want) {
+					t.Errorf("%v: another's content: %.80s, and before %.80s", err, got, before)
 					return
+				}
+				before = got
+				if _, err := events.EncodeContent(&events.Conversation{Subject: "another"}); err != nil {
+					t.Error(err)
 				}
 			}
 		})
