@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,7 +46,7 @@ func encodeData(_ context.Context, in any) ([]byte, error) {
 
 func decodeData(_ context.Context, in []byte, out any) error {
 	if record, ok := out.(*Record); ok {
-		r, err := DecodeRecord(in)
+		r, err := DecodeRecord(bytes.Clone(in)) // what it is given may be used again
 		if err == nil {
 			*record = *r
 		}

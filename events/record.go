@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -123,6 +124,7 @@ func (r *Record) DeadName() string {
 // EncodeRecord gives the data of a RAW event. Equal records have equal bytes.
 func EncodeRecord(r *Record) ([]byte, error) {
 	var buf bytes.Buffer
+	buf.Grow(r.room())
 	enc := msgpack.GetEncoder()
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(&buf)
@@ -133,16 +135,110 @@ func EncodeRecord(r *Record) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// DecodeRecord reads the data of a RAW event. The error is Permanent.
+// room is about how many bytes a record takes: its documents', and as many as the rest of most records has.
+func (r *Record) room() int {
+	n := 512
+	for i := range r.Parts {
+		n += len(r.Parts[i].URL) + len(r.Parts[i].Body.Bytes) + 64
+	}
+	return n
+}
+
+// DecodeRecord reads the data of a RAW event. Its parts' bytes are where they lie in b. The error is Permanent.
 func DecodeRecord(b []byte) (*Record, error) {
 	if err := checkMsgpack(b, maxRecordDepth); err != nil {
 		return nil, Permanent(fmt.Errorf("decode raw record: %w", err))
 	}
+	dec := msgpack.GetDecoder()
+	defer msgpack.PutDecoder(dec)
+	dec.Reset(&inPlace{left: b})
 	var r Record
-	if err := msgpack.Unmarshal(b, &r); err != nil {
+	if err := dec.Decode(&r); err != nil {
 		return nil, Permanent(fmt.Errorf("decode raw record: %w", err))
 	}
 	// msgpack gives times in the zone of the machine.
 	r.WindowFrom, r.WindowTo, r.RequestedAt = r.WindowFrom.UTC(), r.WindowTo.UTC(), r.RequestedAt.UTC()
 	return &r, nil
+}
+
+// DecodeMsgpack implements msgpack.CustomDecoder: a body is most of a record, and need not be copied.
+func (b *Body) DecodeMsgpack(dec *msgpack.Decoder) error {
+	fields, err := dec.DecodeMapLen()
+	if err != nil {
+		return err
+	}
+	for range fields {
+		name, err := dec.DecodeString()
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "bytes":
+			b.Bytes, err = takeBytes(dec)
+		case "size":
+			b.Size, err = dec.DecodeInt64()
+		case "sha256":
+			b.SHA256, err = dec.DecodeString()
+		default:
+			err = dec.Skip()
+		}
+		if err != nil {
+			return fmt.Errorf("body: %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// takeBytes reads bytes where they lie, if they lie in memory.
+func takeBytes(dec *msgpack.Decoder) ([]byte, error) {
+	in, ok := dec.Buffered().(*inPlace)
+	if !ok {
+		return dec.DecodeBytes()
+	}
+	n, err := dec.DecodeBytesLen()
+	if err != nil || n < 0 {
+		return nil, err
+	}
+	return in.take(n)
+}
+
+// inPlace reads memory, and gives parts of it without a copy.
+type inPlace struct {
+	left []byte
+	last []byte // left, as it was before the last byte was read
+}
+
+func (p *inPlace) take(n int) ([]byte, error) {
+	if n > len(p.left) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	taken := p.left[:n:n]
+	p.left = p.left[n:]
+	return taken, nil
+}
+
+// Read implements io.Reader.
+func (p *inPlace) Read(b []byte) (int, error) {
+	if len(p.left) == 0 && len(b) > 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.left)
+	p.left = p.left[n:]
+	return n, nil
+}
+
+// ReadByte implements io.ByteScanner.
+func (p *inPlace) ReadByte() (byte, error) {
+	if len(p.left) == 0 {
+		return 0, io.EOF
+	}
+	p.last = p.left
+	p.left = p.left[1:]
+	return p.last[0], nil
+}
+
+// UnreadByte implements io.ByteScanner.
+func (p *inPlace) UnreadByte() error {
+	p.left = p.last
+	return nil
 }
