@@ -55,7 +55,13 @@ func (f fence) sameReading(g fence) bool {
 	return f.requested == g.requested && f.sequence == g.sequence
 }
 
-func (f fence) String() string { return fmt.Sprintf("%d.%d.%d", f.version, f.requested, f.sequence) }
+func (f fence) String() string { return string(f.append(make([]byte, 0, 64))) }
+
+func (f fence) append(dst []byte) []byte {
+	dst = append(strconv.AppendInt(dst, f.version, 10), '.')
+	dst = append(strconv.AppendInt(dst, f.requested, 10), '.')
+	return strconv.AppendUint(dst, f.sequence, 10)
+}
 
 func parseFence(text string) (f fence, err error) {
 	parts := strings.Split(text, ".")
@@ -86,7 +92,10 @@ type state struct {
 
 // encode writes STATE's value: four words.
 func (s state) encode() []byte {
-	return fmt.Appendf(nil, "%d %d %s %s", s.sequence, s.revision, s.digest, s.fence)
+	dst := append(strconv.AppendUint(make([]byte, 0, 128), s.sequence, 10), ' ')
+	dst = append(strconv.AppendUint(dst, s.revision, 10), ' ')
+	dst = append(append(dst, s.digest...), ' ')
+	return s.fence.append(dst)
 }
 
 func decodeState(value []byte) (s state, err error) {

@@ -20,7 +20,7 @@ const (
 	maxOpen = 256
 	// maxClosing is how many files are closed before they are committed.
 	maxClosing = 64
-	bufferSize = 64 << 10
+	bufferSize = 32 << 10
 	// maxHeld bounds what the open files have in memory.
 	maxHeld = 48 << 20
 )
