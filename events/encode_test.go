@@ -44,14 +44,19 @@ func TestContentIsWhatEncodingJSONWrites(t *testing.T) {
 		})
 	}
 	for _, at := range []time.Time{
-		{}, day(1), day(1).Add(1), day(1).Add(120 * time.Millisecond), day(1).In(oslo), time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
+		{},
+		day(1), day(1).Add(1), day(1).Add(120 * time.Millisecond), day(1).In(oslo), time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 0, 0, 0, oslo),
 	} {
 		sameAsStandard(t, &events.Conversation{StartedAt: at, Messages: []events.Message{{At: at}}})
 	}
 	for _, value := range []any{
 		json.Number("0"), json.Number("00"), json.Number("-0"), json.Number("12"), json.Number("1e3"), json.Number(""), json.Number("x"), json.Number("12345678901234567890123"),
-		[]any(nil), map[string]any(nil), map[string]string{"b": "1", "a": "2"}, 7, uint8(7), 1.5, math.NaN(), []string{"a"}, []byte("ab"), events.Kind("k"), (*int)(nil), json.RawMessage(` { } `), make(chan int),
+		[]any(nil), map[string]any(nil),
+		map[string]string{"b": "1", "a": "2"},
+		7, uint8(7), 1.5, math.NaN(),
+		[]string{"a"},
+		[]byte("ab"), events.Kind("k"), (*int)(nil), json.RawMessage(` { } `), make(chan int),
 	} {
 		sameAsStandard(t, &events.Conversation{CustomFields: map[string]any{"v": value, "in": []any{value}}})
 	}

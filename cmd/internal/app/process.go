@@ -150,11 +150,11 @@ func (p *Process) run(ctx context.Context, script func(ctx context.Context) erro
 	return err
 }
 
-// frugal lets the collector run after two thirds of what is usual, where GOGC does not say otherwise: most of what a process holds passes through it
+// frugal lets the collector run after half as much as usual, where GOGC does not say otherwise: most of what a process holds passes through it
 // and is soon garbage. Decision 0026 has what that saves.
 func frugal() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(65)
+		debug.SetGCPercent(50)
 	}
 }
 
