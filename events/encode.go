@@ -29,9 +29,8 @@ const scratchMax = 1 << 20
 // declared order, map keys sorted, HTML characters as they are, no trailing
 // newline. Equal entities have equal bytes.
 func EncodeContent(e Entity) ([]byte, error) {
-	v := reflect.ValueOf(e).Elem()
 	room := scratch.Get().(*[]byte)
-	content, err := appenderOf(v.Type())((*room)[:0], v)
+	content, err := appendEntity((*room)[:0], e)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s %s: %w", e.Kind(), e.Common().ID, err)
 	}
@@ -41,6 +40,14 @@ func EncodeContent(e Entity) ([]byte, error) {
 		scratch.Put(room)
 	}
 	return own, nil
+}
+
+func appendEntity(dst []byte, e Entity) ([]byte, error) {
+	v := reflect.ValueOf(e)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return appendStandard(dst, e)
+	}
+	return appenderOf(v.Type().Elem())(dst, v.Elem())
 }
 
 // appender appends the JSON of an addressable value.

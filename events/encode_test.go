@@ -61,6 +61,8 @@ func TestContentIsWhatEncodingJSONWrites(t *testing.T) {
 		sameAsStandard(t, &events.Conversation{CustomFields: map[string]any{"v": value, "in": []any{value}}})
 	}
 	for _, e := range []events.Entity{
+		struct{ *events.Email }{&events.Email{Subject: "not by a pointer"}},
+		(*events.Email)(nil),
 		&events.Metric{Measures: map[string]float64{"b": 1.5, "a": math.MaxFloat64}, Dimensions: map[string]string{"y": "<", "x": ""}, Interval: &events.Interval{Grain: "day"}}, &events.Metric{},
 		&events.Activity{Agent: &events.Named{}, SlotsUsed: events.Ptr(0)}, &events.Presence{Online: []string{"a"}}, &events.Rating{Requester: &events.Visitor{}}, &events.SLA{SlackS: events.Ptr(-0.5)},
 		&events.Email{From: "a"}, &events.SingleMessage{Text: "a"}, &events.Reference{Of: events.KindAgent, Name: "\u2028", Fields: map[string]any{"f": "<"}}, &events.Conversation{},

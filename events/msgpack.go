@@ -255,8 +255,15 @@ func measure(b []byte) (size, items int, err error) {
 	if uint64(len(b)-1-lengthBytes) < n {
 		return 0, 0, io.ErrUnexpectedEOF
 	}
+	if msgpcode.IsExt(code) && n > 1+longestTime {
+		// The decoder looks for a map in an extension, whose nesting nobody has looked at.
+		return 0, 0, fmt.Errorf("an extension of %d bytes: want a time's, which has %d at most", n-1, longestTime)
+	}
 	return 1 + lengthBytes + int(n), 0, nil
 }
+
+// longestTime is how many bytes a time has, the only extension that a record holds.
+const longestTime = 12
 
 // shape tells of a code how many bytes of length follow it, the length that is in the code itself or added to
 // it (-1: no code of msgpack), and how many values an item is: 1 of arrays, 2 of maps, else 0.

@@ -96,6 +96,7 @@ func TestWhatIsNoRecordIsRefusedForGood(t *testing.T) {
 		"a length too long": {0xdf, 0xff, 0xff, 0xff, 0xff},
 		"a code of nobody":  {0x81, 0xa1, 'x', 0xc1},
 		"deep nesting":      append([]byte{0x81, 0xa1, 'x'}, bytes.Repeat([]byte{0x91}, 32<<20)...),
+		"deep nesting where an extension hides it": append([]byte("\x81\xa5parts\x91\x81\xa4body\xc9\x02\x00\x00\x03\x05\x81\xa1x"), bytes.Repeat([]byte{0x91}, 32<<20)...),
 	}
 	for name, b := range cases {
 		t.Run(name, func(t *testing.T) {

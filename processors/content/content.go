@@ -180,19 +180,35 @@ func mayBeMarkup(s string) bool {
 			return false
 		}
 		s = s[i+1:]
-		tag, _, _ := strings.Cut(s[:min(len(s), longTag)], ">")
-		name := tag
-		if i := strings.IndexAny(tag, " \t\r\n\f/"); i >= 0 {
-			name = tag[:i]
+		name := elementName(s)
+		if name == 0 {
+			continue
 		}
-		if known := atom.Lookup([]byte(strings.ToLower(name))); known != 0 && (len(tag) == longTag || isMarkup(known, tag)) {
+		tag, _, _ := strings.Cut(s[:min(len(s), longTag)], ">")
+		if len(tag) == longTag || strings.IndexByte(tag, '\f') >= 0 || isMarkup(name, tag) {
 			return true
 		}
 	}
 }
 
-// longTag is for how long a tag the tokenizer is asked in any case, so that of many < each costs little.
-const longTag = 256
+const (
+	// longName is more than any element's name has.
+	longName = 32
+	// longTag is for how long a tag the tokenizer is asked in any case, so that of many < each costs little.
+	longTag = 256
+)
+
+// elementName gives the known element that a start tag is of, from what follows its <.
+func elementName(s string) atom.Atom {
+	if s == "" || s[0]|0x20 < 'a' || s[0]|0x20 > 'z' {
+		return 0
+	}
+	name := s[:min(len(s), longName)]
+	if i := strings.IndexAny(name, " \t\r\n\f/>"); i >= 0 {
+		name = name[:i]
+	}
+	return atom.Lookup([]byte(strings.ToLower(name)))
+}
 
 func tagName(z *html.Tokenizer) atom.Atom {
 	name, _ := z.TagName()

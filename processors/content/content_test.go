@@ -144,7 +144,7 @@ func FuzzNoTextDoesHarm(f *testing.F) {
 // FuzzNothingThatIsMarkupIsTakenForText compares the quick look with the tokenizer that it saves.
 func FuzzNothingThatIsMarkupIsTakenForText(f *testing.F) {
 	for _, seed := range []string{
-		"<p>", "a <S or L> b", "<B\fx=1>y</b>", `<a title=">" x>y</a>`, "<i/>z</i>", "<x <b>y</b>", "</b><b", "<b " + strings.Repeat(" ", 300) + "x=1>y</b>", "<br", "<a x>y</a>", "<Å><hr>",
+		"<p>", "a <S or L> b", "<B\fx=1>y</b>", `<a title=">" x>y</a>`, "<i/>z</i>", "<x <b>y</b>", "</b><b", "<b " + strings.Repeat(" ", 300) + "x=1>y</b>", "<br", "<a x>y</a>", "<Å><hr>", "<b\fx=\"a b>c\" y=1>z</b>", "<", "<<b>x</b>",
 	} {
 		f.Add(seed)
 	}

@@ -42,7 +42,7 @@ import (
 	"github.com/parley-stream/parley/processors"
 )
 
-// New makes the normaliser. It remembers the time zones that it has loaded, and nothing else.
+// New makes the normaliser. It remembers the time zones that it has loaded, and keeps memory for the next record.
 func New() processors.Normalizer {
 	n := &normalizer{parsers: sync.Pool{New: func() any { return &parser{} }}}
 	return n.normalize

@@ -42,7 +42,7 @@ const (
 // keep copies values to where they stay until reset.
 func (s *slab[T]) keep(values ...T) []T {
 	if len(values) > cap(s.used)-len(s.used) {
-		s.used = make([]T, 0, max(slabSize, 2*cap(s.used), len(values)))
+		s.used = make([]T, 0, max(slabSize, min(2*cap(s.used), slabMaximum), len(values)))
 	}
 	begin := len(s.used)
 	s.used = append(s.used, values...)
@@ -50,10 +50,11 @@ func (s *slab[T]) keep(values ...T) []T {
 }
 
 func (s *slab[T]) reset() {
-	clear(s.used) // a document is not held by what was read of it
-	if s.used = s.used[:0]; cap(s.used) > slabMaximum {
+	if cap(s.used) > slabMaximum {
 		s.used = nil
 	}
+	clear(s.used) // a document is not held by what was read of it
+	s.used = s.used[:0]
 }
 
 // reset forgets a document; the tree that parse gave must not be used any more.
@@ -61,13 +62,17 @@ func (p *parser) reset() {
 	p.elements.reset()
 	p.contents.reset()
 	p.attributes.reset()
-	clear(p.open)
-	clear(p.parts[:cap(p.parts)])
-	clear(p.found[:cap(p.found)])
-	if cap(p.parts) > slabMaximum {
-		p.parts = nil
+	p.rest, p.root, p.from = "", nil, p.from[:0]
+	p.open, p.parts, p.found = empty(p.open), empty(p.parts), empty(p.found)
+}
+
+// empty gives the room of values that are not used any more, cleared up to its end.
+func empty[T any](values []T) []T {
+	if cap(values) > slabMaximum {
+		return nil
 	}
-	p.rest, p.root, p.open, p.parts, p.from, p.found = "", nil, p.open[:0], p.parts[:0], p.from[:0], p.found[:0]
+	clear(values[:cap(values)])
+	return values[:0]
 }
 
 // parse reads the one element of a document. It is valid until reset.
