@@ -43,6 +43,26 @@ func sdkOf(b *testing.B, e events.Event) cloudevents.Event {
 	return out
 }
 
+// BenchmarkEncodeContent gives the time for the content of a conversation beside that of encoding/json.
+func BenchmarkEncodeContent(b *testing.B) {
+	var c events.Conversation
+	if err := json.Unmarshal(benchEvent(b).Data, &c); err != nil {
+		b.Fatal(err)
+	}
+	for name, encode := range map[string]func(events.Entity) ([]byte, error){"own": events.EncodeContent, "encoding/json": standard} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if content, err := encode(&c); err != nil {
+					b.Fatal(err)
+				} else {
+					b.SetBytes(int64(len(content)))
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkSetHeaders(b *testing.B) {
 	e := benchEvent(b)
 	b.ReportAllocs()

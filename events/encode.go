@@ -27,7 +27,7 @@ const scratchMax = 1 << 20
 
 // EncodeContent gives the canonical JSON of an entity: struct fields in their
 // declared order, map keys sorted, HTML characters as they are, no trailing
-// newline. Equal entities have equal bytes.
+// newline. Equal entities have equal bytes. What JSON cannot say (NaN, a time after the year 9999) is an error.
 func EncodeContent(e Entity) ([]byte, error) {
 	room := scratch.Get().(*[]byte)
 	content, err := appendEntity((*room)[:0], e)
@@ -286,6 +286,7 @@ func isWhole(text string) bool {
 	return text == "0" || text != "" && text[0] != '0' && strings.Trim(text, "0123456789") == ""
 }
 
+// appendNumber appends a JSON number; NaN and infinities are an error.
 func appendNumber(dst []byte, f float64) ([]byte, error) {
 	if whole := math.Trunc(f); whole == f && math.Abs(f) < 1<<53 && !(f == 0 && math.Signbit(f)) {
 		return strconv.AppendInt(dst, int64(f), 10), nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,29 @@ func TestContentIsItsOwnWhoeverElseWrites(t *testing.T) {
 		})
 	}
 	writing.Wait()
+}
+
+func TestOfVastContentNothingIsKept(t *testing.T) {
+	encode := func(subject string) {
+		if _, err := events.EncodeContent(&events.Conversation{Subject: subject}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // what a pool has for another processor is forgotten all the same
+	held := func() uint64 {
+		var m runtime.MemStats
+		for range 4 { // what nobody takes is forgotten after two collections
+			encode("small")
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	encode(strings.Repeat("vast", 4<<20))
+	if after := held(); after > before+8<<20 {
+		t.Errorf("%d bytes are held after 16 MiB of content, %d before", after, before)
+	}
 }
 
 // FuzzEncodeContent decodes an entity of each kind and writes it again.

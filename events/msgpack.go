@@ -144,8 +144,7 @@ func appendFloat(dst []byte, dec *msgpack.Decoder) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(v) // refuses NaN and infinities
-	return append(dst, text...), err
+	return appendNumber(dst, v) // refuses NaN and infinities
 }
 
 func appendArray(dst []byte, dec *msgpack.Decoder) ([]byte, error) {

@@ -3,6 +3,7 @@ package liveleader_test
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,30 @@ func TestGoldens(t *testing.T) {
 			}
 			processortest.Golden(t, liveleader.New(), name, record(key, strings.TrimSpace(string(body))))
 		})
+	}
+}
+
+func TestOfAVastChatNothingIsKept(t *testing.T) {
+	normalize := liveleader.New()
+	read := func(attributes, elements string) {
+		if _, err := normalize(record("a-1", "<chat"+attributes+"><id>a-1</id>"+elements+"</chat>")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // what a pool has for another processor is forgotten all the same
+	held := func() uint64 {
+		var m runtime.MemStats
+		for range 4 { // what nobody takes is forgotten after two collections
+			read("", "")
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	read(strings.Repeat(` a=""`, 400_000), strings.Repeat("<x/>", 400_000))
+	if after := held(); after > before+4<<20 {
+		t.Errorf("%d bytes are held after a chat of 400,000 attributes and elements, %d before", after, before)
 	}
 }
 
